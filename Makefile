@@ -1,0 +1,171 @@
+# echolab: read from top to bottom: settings, object lists, products, images, lab, tests.
+# `make help` lists the targets.
+
+VERSION := 0.1.0
+
+# ---- settings ----------------------------------------------------------------------------
+
+# A compiler for musl: musl-gcc where the system's C library is another (Debian), the
+# system's own where it is musl (Alpine). CC=... on the command line wins.
+ifeq ($(origin CC),default)
+CC := $(firstword $(notdir $(shell command -v musl-gcc)) cc)
+endif
+# A compiler with sanitizers, for the tests.
+HOST_CC := gcc
+
+STD      := -std=c11 -D_GNU_SOURCE
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wold-style-definition -Wpointer-arith -Wwrite-strings -Wcast-qual -Wformat=2 \
+            -Wundef -Wvla -Wnull-dereference
+SAFETY   := -fno-common -fstack-protector-strong
+DEFINES  := -DECHOLAB_VERSION='"$(VERSION)"'
+ifeq ($(DEV),1)
+WARNINGS += -Werror
+endif
+BASE_FLAGS := $(STD) $(WARNINGS) $(SAFETY) $(DEFINES) -MMD -MP -Isrc
+
+# Small and static: every function in a section of its own, the unused ones dropped.
+STATIC_CFLAGS  := $(BASE_FLAGS) -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-pie
+STATIC_LDFLAGS := -static -no-pie -s -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,-z,noseparate-code
+# inih as packaged by Debian was built for glibc and asks for fopen64, which musl from 1.2.4
+# on no longer offers to the linker under that name; where it does, this changes nothing.
+STATIC_LDFLAGS += -Wl,--defsym=fopen64=fopen
+# musl's inet_ntop() is the last that asks for snprintf: ours serves it and saves 12 KiB.
+STATIC_LDFLAGS += -Wl,--defsym=snprintf=format
+ASAN_CFLAGS    := $(BASE_FLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+                  -fno-sanitize-recover=all
+ASAN_LDFLAGS   := -fsanitize=address,undefined
+
+INIH = $(shell $(HOST_CC) -print-file-name=libinih.a 2>/dev/null || $(CC) -print-file-name=libinih.a)
+ifeq ($(notdir $(CC)),musl-gcc)
+# musl-gcc must not see /usr/include: a folder that holds only ini.h is enough.
+INIH_HEADER := build/include/ini.h
+STATIC_CFLAGS += -Ibuild/include
+endif
+
+# ---- what links into which ---------------------------------------------------------------
+
+COMMON_OBJECTS := format ensure log escape units config net program selfpipe probe
+SERVER_OBJECTS := $(COMMON_OBJECTS) deadlines pollset echo server_config server server_main
+CLIENT_OBJECTS := $(COMMON_OBJECTS) resolve client_config client client_main
+
+# A unit test links its module and what lies below it.
+UNIT_TESTS := escape units log selfpipe deadlines pollset net resolve config echo probe
+escape_links    := escape
+units_links     := units
+log_links       := log
+selfpipe_links  := selfpipe
+deadlines_links := deadlines
+pollset_links   := pollset deadlines
+net_links       := net units
+resolve_links   := resolve net units
+config_links    := config escape units server_config client_config net log
+echo_links      := echo net units
+probe_links     := probe net units
+
+# ---- products ----------------------------------------------------------------------------
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+.PHONY: all build config images lab-setup compose up logs ps netcat down demo \
+        docker-image docker-compose-up docker-compose-logs docker-compose-down \
+        check e2e test lint setup clean help
+
+all: build/echo-server build/echo-client ## build both programs: build/echo-server, build/echo-client
+build: all ## the same as all
+
+build/echo-server: $(SERVER_OBJECTS:%=build/static/%.o)
+build/echo-client: $(CLIENT_OBJECTS:%=build/static/%.o)
+build/echo-server build/echo-client:
+	$(CC) $(STATIC_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIH) $(LDLIBS)
+
+build/asan/echo-server: $(SERVER_OBJECTS:%=build/asan/%.o)
+build/asan/echo-client: $(CLIENT_OBJECTS:%=build/asan/%.o)
+build/asan/echo-server build/asan/echo-client:
+	$(HOST_CC) $(ASAN_LDFLAGS) -o $@ $^ -linih -lpthread
+
+build/static/%.o: src/%.c $(INIH_HEADER) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(STATIC_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+build/asan/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	$(HOST_CC) $(ASAN_CFLAGS) -c -o $@ $<
+
+build/include/ini.h: /usr/include/ini.h
+	@mkdir -p $(@D)
+	cp $< $@
+
+/usr/include/ini.h:
+	compose/setup.sh build
+
+config: build/echo-server build/echo-client ## write config/*.ini anew from the programs' tables
+	env -i build/echo-server --print-config --log-level debug >config/server.ini
+	env -i build/echo-client --print-config --server-address server:12345 >config/client.ini
+
+# ---- images ------------------------------------------------------------------------------
+
+# BASE, INSTALL and BUSYBOX_IMAGE choose other bases (compose/images.sh); SETUP=no installs
+# nothing on this machine.
+export BASE INSTALL BUSYBOX_IMAGE SETUP COMPOSE VERSION N
+
+images: lab-setup ## build both images: echolab-server, echolab-client
+	compose/images.sh server
+	compose/images.sh client
+
+lab-setup:
+	@compose/setup.sh lab
+
+# ---- lab ---------------------------------------------------------------------------------
+
+# Clients in the lab; host, port and message of the netcat check.
+N         := 5
+HOST      := server
+PORT      := 12345
+MESSAGE   := hello from netcat
+TIMEOUT_S := 5
+
+compose: ## write compose/lab.yaml with N clients (N=5)
+	@compose/generate.sh "$$N"
+
+up: compose images ## build the images, write the lab of N clients and start it
+	compose/lab.sh up
+
+logs: ## what server and clients said
+	@compose/lab.sh logs
+
+ps: ## the lab's containers
+	@compose/lab.sh ps
+
+netcat: export HOST := $(HOST)
+netcat: export PORT := $(PORT)
+netcat: export MESSAGE := $(MESSAGE)
+netcat: export TIMEOUT_S := $(TIMEOUT_S)
+netcat: export MESSAGE_FILE := $(MESSAGE_FILE)
+netcat: ## check the echo from inside (MESSAGE=... PORT=... HOST=... MESSAGE_FILE=...)
+	@compose/lab.sh netcat
+
+down: ## stop the lab gracefully and remove it
+	compose/lab.sh down
+
+demo: build ## the lab as plain processes, without Docker (N=5)
+	@compose/demo.sh "$$N"
+
+# The names of the exercise.
+docker-image: images ## the same as images
+docker-compose-up: up ## the same as up
+docker-compose-logs: logs ## the same as logs
+docker-compose-down: down ## the same as down
+
+# ---- the rest ----------------------------------------------------------------------------
+
+setup: ## install what is missing on Debian: toolchain, test tools, Docker Engine and Compose
+	compose/setup.sh build check lint lab
+
+clean: ## remove what was built (images stay)
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+

@@ -1,0 +1,121 @@
+#!/bin/sh
+# Builds the images, or finds the netcat sidecar's.
+#
+#   images.sh server | client    build echolab-server:latest or echolab-client:latest
+#   images.sh busybox            make sure that the sidecar's image is there; prints its name
+#
+# Environment:
+#   BASE, INSTALL     image to build on, and the command that installs the toolchain there.
+#                     Default: the Dockerfile's, Alpine; where Alpine is neither present nor
+#                     can be pulled, a Debian root with musl that is made here.
+#   BUSYBOX_IMAGE     image of the sidecar; default busybox:1.38-musl, with the same way out
+#   SERVER_IMAGE, CLIENT_IMAGE   names for the results
+#   VERSION           for the images' labels
+#   SETUP=no          install nothing on this machine
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(dirname "$here")
+debian_base=echolab-base:debian
+debian_busybox=echolab-busybox:debian
+
+fail()
+{
+    echo "images: $1" >&2
+    exit 1
+}
+
+# Is the image here, or can it be had? Half a minute is enough to know.
+is_available()
+{
+    docker image inspect "$1" >/dev/null 2>&1 ||
+        timeout 30 docker pull -q "$1" >/dev/null 2>&1
+}
+
+# A Debian root with the toolchain inside: made from packages, needs no image registry.
+make_debian_base()
+{
+    if docker image inspect "$debian_base" >/dev/null 2>&1; then
+        return
+    fi
+    "$here/setup.sh" base >&2
+    [ "$(id -u)" -eq 0 ] || fail "making a Debian root needs root: run this once with sudo"
+    suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    log=$(mktemp)
+    root=$(mktemp)
+    trap 'rm -f "$log" "$root"' EXIT
+    mmdebstrap --variant=minbase --include=gcc,make,musl-tools,libinih-dev,busybox-static \
+        "${suite:-bookworm}" "$root" >"$log" 2>&1 ||
+        { tail -n 5 "$log" >&2; fail "mmdebstrap could not make a Debian root"; }
+    docker import "$root" "$debian_base" >/dev/null
+    rm -f "$log" "$root"
+    trap - EXIT
+}
+
+# Sets BASE and INSTALL where the user did not.
+choose_base()
+{
+    alpine=$(sed -n 's/^ARG BASE=//p' "$top/Dockerfile.server")
+    if [ -n "${BASE-}" ] || is_available "$alpine"; then
+        return
+    fi
+    echo "images: $alpine is neither here nor can it be pulled: building on a Debian root with musl"
+    make_debian_base
+    BASE=$debian_base
+    INSTALL=true
+}
+
+# Arguments for docker build that stand for what is set; "set --" keeps them apart.
+build()
+{
+    dockerfile=$1
+    image=$2
+    revision=$(git -C "$top" rev-parse HEAD 2>/dev/null || echo unknown)
+    source=$(git -C "$top" config --get remote.origin.url 2>/dev/null || echo unknown)
+    set -- --build-arg "VERSION=${VERSION:-unknown}" --build-arg "REVISION=$revision" \
+        --build-arg "SOURCE=$source"
+    [ -z "${BASE-}" ] || set -- "$@" --build-arg "BASE=$BASE"
+    [ -z "${INSTALL-}" ] || set -- "$@" --build-arg "INSTALL=$INSTALL"
+    docker build -f "$top/$dockerfile" -t "$image" "$@" "$top"
+}
+
+make_debian_busybox()
+{
+    if docker image inspect "$debian_busybox" >/dev/null 2>&1; then
+        return
+    fi
+    make_debian_base
+    # shellcheck disable=SC2016 # expanded inside the container
+    docker run --rm --network none "$debian_base" sh -c '
+        mkdir -p /root/image/bin /root/image/tmp && cp /bin/busybox /root/image/bin/ &&
+        for applet in $(busybox --list); do
+            [ "$applet" = busybox ] || ln -s busybox "/root/image/bin/$applet"
+        done && tar -C /root/image -c .' | docker import - "$debian_busybox" >/dev/null
+}
+
+find_busybox()
+{
+    image=${BUSYBOX_IMAGE:-busybox:1.38-musl}
+    if [ -z "${BUSYBOX_IMAGE-}" ] && ! is_available "$image"; then
+        echo "images: $image is neither here nor can it be pulled: taking Debian's busybox" >&2
+        make_debian_busybox
+        image=$debian_busybox
+    fi
+    echo "$image"
+}
+
+case ${1-} in
+server)
+    choose_base
+    build Dockerfile.server "${SERVER_IMAGE:-echolab-server:latest}"
+    ;;
+client)
+    choose_base
+    build Dockerfile.client "${CLIENT_IMAGE:-echolab-client:latest}"
+    ;;
+busybox) find_busybox ;;
+*)
+    echo "usage: images.sh server | client | busybox" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,278 @@
+#include "client.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "escape.h"
+#include "format.h"
+#include "log.h"
+#include "net.h"
+#include "probe.h"
+#include "resolve.h"
+#include "selfpipe.h"
+
+/* The longest message: the id, a number of 20 digits and the words around them. */
+#define MESSAGE_MAX (CLIENT_ID_MAX + 64)
+
+struct client {
+    const struct client_config *config;
+    char host[NET_HOST_TEXT];
+    uint16_t port;
+    int signals; /* the self-pipe's end */
+    uint64_t sent;
+    uint64_t counts[PROBE_OUTCOMES];
+    uint64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns; /* of echoed messages */
+};
+
+/* ---- one message ----------------------------------------------------------------------- */
+
+/* Look the server's name up. Returns how many addresses there are; 0: the probe failed. */
+static size_t find_addresses(struct client *client, struct net_address *addresses,
+                             struct probe *probe, const char **why)
+{
+    if (net_numeric(client->host, client->port, addresses)) {
+        return 1;
+    }
+    struct resolve *resolve = resolve_start(client->host, client->port);
+    if (resolve == NULL) {
+        *why = strerror(errno);
+        probe_fail(probe, PROBE_NOT_RESOLVED, errno);
+        return 0;
+    }
+    int revents = probe_wait_fd(resolve_fd(resolve), POLLIN,
+                                clock_now_ns() + client->config->timeout_ns, client->signals);
+    if (revents <= 0) {
+        resolve_abandon(resolve);
+        *why = "no answer from the name server in time";
+        probe_fail(probe, revents == -1 ? PROBE_INTERRUPTED : PROBE_NOT_RESOLVED, 0);
+        return 0;
+    }
+    size_t count = resolve_finish(resolve, addresses, why);
+    if (count == 0) {
+        probe_fail(probe, PROBE_NOT_RESOLVED, 0);
+    }
+    return count;
+}
+
+/* The exchange with one address: the socket is made and closed here. */
+static void exchange_with(struct client *client, const struct net_address *address,
+                          const char *message, struct probe *probe)
+{
+    const struct client_config *config = client->config;
+    char text[NET_ADDRESS_TEXT];
+
+    probe_start(probe, message, strlen(message), config->verify, config->timeout_ns);
+    int fd = net_connect(address, NULL);
+    if (fd == -1) {
+        probe_fail(probe, probe_outcome_of(errno), errno);
+        return;
+    }
+    probe_wait(probe, fd, client->signals);
+    close(fd);
+    log_line(probe->outcome == PROBE_INTERRUPTED ? LOG_INFO : LOG_DEBUG,
+             "[CLIENT %s] connection to %s closed", config->id,
+             net_address_text(address, text));
+}
+
+/* Try the addresses of the name in turn until one can be connected to. */
+static void exchange(struct client *client, const char *message, struct probe *probe,
+                     const char **why)
+{
+    struct net_address addresses[RESOLVE_MAX];
+
+    size_t count = find_addresses(client, addresses, probe, why);
+    for (size_t i = 0; i < count; i++) {
+        exchange_with(client, &addresses[i], message, probe);
+        if (probe->connected_ns != 0 || probe->outcome == PROBE_INTERRUPTED) {
+            break;
+        }
+    }
+}
+
+static void log_echoed(const struct client *client, const struct probe *probe)
+{
+    char shown[2 * PROBE_REPLY_MAX];
+    size_t length = probe->reply_length;
+
+    if (length > 0 && probe->reply[length - 1] == '\n') {
+        length--;
+    }
+    log_info("[CLIENT %s] Message from server: %s", client->config->id,
+             escape_bytes(shown, sizeof shown, probe->reply, length));
+}
+
+static void log_failed(const struct client *client, const struct probe *probe, const char *why)
+{
+    char detail[160] = "";
+
+    if (probe->outcome == PROBE_DIFFERS && probe->differs_at < probe->length) {
+        format(detail, sizeof detail, ": byte %zu is 0x%02x, expected 0x%02x",
+                 probe->differs_at, probe->got, probe->expected);
+    } else if (probe->outcome == PROBE_DIFFERS) {
+        format(detail, sizeof detail, ": it goes on behind the %zu bytes sent",
+                 probe->length);
+    } else if (probe->outcome == PROBE_NOT_RESOLVED) {
+        format(detail, sizeof detail, ": %s", why != NULL ? why : "no address");
+    } else if (probe->error != 0) {
+        format(detail, sizeof detail, ": %s", strerror(probe->error));
+    } else if (probe->connected_ns == 0) {
+        format(detail, sizeof detail, ": no connection");
+    } else {
+        format(detail, sizeof detail, ": %zu of %zu bytes came back", probe->received,
+                 probe->length);
+    }
+    log_error("[CLIENT %s] Message N\xc2\xb0%" PRIu64 " to %s %s%s", client->config->id,
+              client->sent, client->config->server_address, probe_outcome_names[probe->outcome],
+              detail);
+}
+
+static void count(struct client *client, const struct probe *probe)
+{
+    uint64_t rtt = probe->end_ns - probe->connected_ns;
+
+    client->counts[probe->outcome]++;
+    if (probe->outcome != PROBE_ECHOED) {
+        return;
+    }
+    if (client->counts[PROBE_ECHOED] == 1 || rtt < client->rtt_min_ns) {
+        client->rtt_min_ns = rtt;
+    }
+    if (rtt > client->rtt_max_ns) {
+        client->rtt_max_ns = rtt;
+    }
+    client->rtt_sum_ns += rtt;
+}
+
+/* Send the next message. Returns false when a signal ended it. */
+static bool send_message(struct client *client)
+{
+    char message[MESSAGE_MAX];
+    const char *why = NULL;
+    struct probe probe = {0};
+
+    format(message, sizeof message, "[CLIENT %s] Message N\xc2\xb0%" PRIu64 " sent\n",
+             client->config->id, ++client->sent);
+    exchange(client, message, &probe, &why);
+    count(client, &probe);
+    if (probe.outcome == PROBE_ECHOED) {
+        log_echoed(client, &probe);
+    } else {
+        log_failed(client, &probe, why);
+    }
+    log_flush();
+    return probe.outcome != PROBE_INTERRUPTED;
+}
+
+/* ---- the loop -------------------------------------------------------------------------- */
+
+static void run_loop(struct client *client)
+{
+    const struct client_config *config = client->config;
+    uint64_t start = clock_now_ns();
+    uint64_t end = config->loop_lapse_ns != 0 ? start + config->loop_lapse_ns : UINT64_MAX;
+
+    while (clock_now_ns() < end && send_message(client)) {
+        uint64_t next = clock_now_ns() + config->loop_period_ns;
+
+        /* Nothing but a signal can end this wait early. */
+        if (probe_wait_fd(-1, 0, next < end ? next : end, client->signals) == -1) {
+            break;
+        }
+    }
+}
+
+static uint64_t lost(const struct client *client)
+{
+    return client->sent - client->counts[PROBE_ECHOED] - client->counts[PROBE_INTERRUPTED];
+}
+
+/* Microseconds as "12.345" milliseconds, without floating point. */
+static const char *ms_text(uint64_t ns, char out[32])
+{
+    format(out, 32, "%" PRIu64 ".%03u", ns / CLOCK_MS, (unsigned)(ns % CLOCK_MS / CLOCK_US));
+    return out;
+}
+
+static void summarize(const struct client *client)
+{
+    uint64_t echoed = client->counts[PROBE_ECHOED];
+    char kinds[160] = "", rtt[128] = "", min[32], avg[32], max[32];
+    size_t used = 0;
+
+    for (int kind = PROBE_ECHOED + 1; kind < PROBE_OUTCOMES; kind++) {
+        if (client->counts[kind] > 0) {
+            used += format(kinds + used, sizeof kinds - used, "%s%" PRIu64 " %s",
+                                     used == 0 ? " (" : ", ", client->counts[kind],
+                                     probe_outcome_names[kind]);
+        }
+    }
+    if (used > 0) {
+        format(kinds + used, sizeof kinds - used, ")");
+    }
+    if (echoed > 0) {
+        format(rtt, sizeof rtt, ", rtt min/avg/max = %s/%s/%s ms",
+               ms_text(client->rtt_min_ns, min), ms_text(client->rtt_sum_ns / echoed, avg),
+               ms_text(client->rtt_max_ns, max));
+    }
+    log_info("[CLIENT %s] %" PRIu64 " sent, %" PRIu64 " echoed, %" PRIu64 " lost%s%s",
+             client->config->id, client->sent, echoed, lost(client), kinds, rtt);
+}
+
+static enum client_exit exit_code(const struct client *client)
+{
+    const uint64_t *n = client->counts;
+    const uint64_t by_code[] = {
+        [CLIENT_NOT_RESOLVED] = n[PROBE_NOT_RESOLVED],
+        [CLIENT_NO_CONNECTION] = n[PROBE_REFUSED] + n[PROBE_UNREACHABLE],
+        [CLIENT_TIMED_OUT] = n[PROBE_TIMED_OUT],
+        [CLIENT_DIFFERS] = n[PROBE_DIFFERS],
+        [CLIENT_CLOSED] = n[PROBE_CLOSED_EARLY] + n[PROBE_RESET],
+    };
+    enum client_exit code = CLIENT_ALL_ECHOED;
+    uint64_t most = 0;
+
+    for (int i = CLIENT_NOT_RESOLVED; i <= CLIENT_CLOSED; i++) {
+        if (by_code[i] > most) {
+            most = by_code[i];
+            code = (enum client_exit)i;
+        }
+    }
+    return code;
+}
+
+/* What signal ended the loop, if one did. */
+static void log_signal(const struct client *client)
+{
+    int number = selfpipe_take();
+
+    if (number != 0) {
+        log_info("[CLIENT %s] SIG%s: stopping", client->config->id,
+                 number == SIGTERM ? "TERM" : "INT");
+    }
+}
+
+enum client_exit client_run(const struct client_config *config)
+{
+    static const int caught[] = {SIGTERM, SIGINT};
+    struct client client = {.config = config};
+
+    if (net_split(config->server_address, client.host, &client.port) != NULL) {
+        return CLIENT_USAGE; /* the configuration checked it already */
+    }
+    client.signals = selfpipe_open(caught, sizeof caught / sizeof caught[0]);
+    if (client.signals == -1) {
+        log_error("cannot make the self-pipe: %s", strerror(errno));
+        return CLIENT_FATAL;
+    }
+    run_loop(&client);
+    log_signal(&client);
+    selfpipe_close();
+    log_info("[CLIENT %s] self-pipe closed", config->id);
+    summarize(&client);
+    return exit_code(&client);
+}

@@ -1,0 +1,262 @@
+#include "net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "format.h"
+#include "units.h"
+
+bool net_numeric(const char *host, uint16_t port, struct net_address *address)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    char plain[INET6_ADDRSTRLEN];
+
+    memset(address, 0, sizeof *address);
+    if (inet_pton(AF_INET, host, &v4.sin_addr) == 1) {
+        memcpy(&address->storage, &v4, sizeof v4);
+        address->length = sizeof v4;
+        return true;
+    }
+    /* A zone names the interface of a link-local address: fe80::1%eth0 (RFC 4007). */
+    size_t length = strcspn(host, "%");
+    if (length >= sizeof plain) {
+        return false;
+    }
+    memcpy(plain, host, length);
+    plain[length] = '\0';
+    if (host[length] == '%') {
+        v6.sin6_scope_id = if_nametoindex(host + length + 1);
+        if (v6.sin6_scope_id == 0) {
+            return false;
+        }
+    }
+    if (inet_pton(AF_INET6, plain, &v6.sin6_addr) != 1) {
+        return false;
+    }
+    memcpy(&address->storage, &v6, sizeof v6);
+    address->length = sizeof v6;
+    return true;
+}
+
+const char *net_split(const char *text, char *host, uint16_t *port)
+{
+    const char *start = text, *end, *colon;
+    uint64_t number;
+
+    if (*text == '[') {
+        start = text + 1;
+        end = strchr(start, ']');
+        if (end == NULL || end[1] != ':') {
+            return "an IPv6 address stands in brackets, its port behind them";
+        }
+        colon = end + 1;
+    } else {
+        end = colon = strrchr(text, ':');
+        if (colon == NULL) {
+            return "the port is missing";
+        }
+        if (memchr(text, ':', (size_t)(colon - text)) != NULL) {
+            return "an IPv6 address needs brackets";
+        }
+    }
+    if (end == start) {
+        return "the host is missing";
+    }
+    if (end - start >= NET_HOST_TEXT) {
+        return "the host is too long";
+    }
+    if (!units_parse_whole(colon + 1, &number) || number < 1 || number > UINT16_MAX) {
+        return "the port is not a number from 1 to 65535";
+    }
+    memcpy(host, start, (size_t)(end - start));
+    host[end - start] = '\0';
+    *port = (uint16_t)number;
+    return NULL;
+}
+
+/* The IPv4 address inside ::ffff:a.b.c.d, or of an IPv4 address itself; NULL for others. */
+static const unsigned char *ipv4_bytes(const struct net_address *address)
+{
+    const struct sockaddr *any = (const struct sockaddr *)&address->storage;
+
+    if (any->sa_family == AF_INET) {
+        return (const unsigned char *)&((const struct sockaddr_in *)any)->sin_addr;
+    }
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)any;
+    if (any->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+        return v6->sin6_addr.s6_addr + 12;
+    }
+    return NULL;
+}
+
+char *net_address_text(const struct net_address *address, char *out)
+{
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address->storage;
+    const unsigned char *v4 = ipv4_bytes(address);
+    char host[INET6_ADDRSTRLEN], zone[IF_NAMESIZE];
+
+    if (v4 != NULL) {
+        /* The port stands at the same offset in both kinds of address. */
+        format(out, NET_ADDRESS_TEXT, "%u.%u.%u.%u:%u", v4[0], v4[1], v4[2], v4[3],
+                 ntohs(v6->sin6_port));
+    } else if (v6->sin6_family == AF_INET6 &&
+               inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host) != NULL) {
+        bool has_zone = v6->sin6_scope_id != 0 && if_indextoname(v6->sin6_scope_id, zone) != NULL;
+
+        format(out, NET_ADDRESS_TEXT, "[%s%s%s]:%u", host, has_zone ? "%" : "",
+                 has_zone ? zone : "", ntohs(v6->sin6_port));
+    } else {
+        format(out, NET_ADDRESS_TEXT, "?");
+    }
+    return out;
+}
+
+char *net_local_text(int fd, char *out)
+{
+    struct net_address local = {.length = sizeof local.storage};
+
+    if (getsockname(fd, (struct sockaddr *)&local.storage, &local.length) == -1) {
+        local.storage.ss_family = AF_UNSPEC;
+    }
+    return net_address_text(&local, out);
+}
+
+bool net_is_health_check(const struct net_address *peer)
+{
+    const unsigned char *v4 = ipv4_bytes(peer);
+    struct in_addr source;
+
+    return v4 != NULL && inet_pton(AF_INET, NET_HEALTH_CHECK_SOURCE, &source) == 1 &&
+           memcmp(v4, &source, sizeof source) == 0;
+}
+
+/* Bind and listen; what a connection inherits from its listener is set here, once. */
+static bool make_listener(int fd, const struct net_address *address, int backlog,
+                          const char **step)
+{
+    const int on = 1, off = 0;
+    const struct sockaddr *any = (const struct sockaddr *)&address->storage;
+
+    *step = "set the options of";
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1 ||
+        (any->sa_family == AF_INET6 &&
+         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == -1)) {
+        return false;
+    }
+    *step = "bind";
+    if (bind(fd, any, address->length) == -1) {
+        return false;
+    }
+    *step = "listen on";
+    return listen(fd, backlog) == 0;
+}
+
+int net_listen(const char *address, uint16_t port, int backlog, char error[NET_ERROR_TEXT])
+{
+    struct net_address where;
+    char text[NET_ADDRESS_TEXT];
+    const char *step = "open a socket for";
+
+    if (!net_numeric(address, port, &where)) {
+        format(error, NET_ERROR_TEXT, "'%s' is no numeric address", address);
+        errno = EINVAL;
+        return -1;
+    }
+    int fd = socket(where.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd != -1 && make_listener(fd, &where, backlog, &step)) {
+        return fd;
+    }
+    int saved = errno;
+    format(error, NET_ERROR_TEXT, "cannot %s %s: %s", step, net_address_text(&where, text),
+             strerror(saved));
+    if (fd != -1) {
+        close(fd);
+    }
+    errno = saved;
+    return -1;
+}
+
+int net_accept(int listener, struct net_address *peer)
+{
+    peer->length = sizeof peer->storage;
+    return accept4(listener, (struct sockaddr *)&peer->storage, &peer->length,
+                   SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+enum net_accept_class net_accept_class(int error)
+{
+    switch (error) {
+    case EAGAIN:
+        return NET_ACCEPT_EMPTY;
+    case EINTR:
+    case ECONNABORTED:
+    case EPERM:       /* a firewall rule forbade it */
+    case EPROTO:      /* from here on: errors that were waiting on the new socket, which */
+    case ENETDOWN:    /* accept(2) says to treat like EAGAIN and to retry */
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case ETIMEDOUT:
+        return NET_ACCEPT_NEXT;
+    default: /* EMFILE, ENFILE, ENOBUFS, ENOMEM, and what we did not foresee */
+        return NET_ACCEPT_PAUSE;
+    }
+}
+
+int net_connect(const struct net_address *address, const char *source)
+{
+    const int on = 1;
+    struct net_address from;
+    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd == -1) {
+        return -1;
+    }
+    /* Each of these may fail only for reasons that connect() will name as well. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (source != NULL && net_numeric(source, 0, &from)) {
+        bind(fd, (struct sockaddr *)&from.storage, from.length);
+    }
+    if (connect(fd, (const struct sockaddr *)&address->storage, address->length) == -1 &&
+        errno != EINPROGRESS && errno != EINTR) {
+        int saved = errno;
+
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+int net_connect_result(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == -1) {
+        return errno;
+    }
+    return error;
+}
+
+size_t net_unacknowledged(int fd)
+{
+    int bytes = 0;
+
+    if (ioctl(fd, TIOCOUTQ, &bytes) == -1 || bytes < 0) {
+        return 0;
+    }
+    return (size_t)bytes;
+}

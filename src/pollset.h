@@ -1,0 +1,65 @@
+/* pollset: the set of descriptors that one loop waits for with poll(2), and their deadlines.
+ *
+ * The set knows descriptors, wanted events and deadlines; what they mean is the caller's
+ * business. It never opens or closes a descriptor. A descriptor whose wanted events are 0 is
+ * parked: poll() does not look at it at all (so that POLLHUP and POLLERR, which cannot be
+ * masked, do not make the loop spin), but its deadline counts.
+ *
+ * A callback may do anything with any descriptor of the set: change its events, set its
+ * deadline, remove it, add another. After pollset_remove() no callback comes for that
+ * descriptor, not even for an event that was found before; a descriptor that is added in a
+ * callback, even one with the same number, is looked at in the next round.
+ *
+ * Descriptors are the keys: the kernel hands out the smallest that is free (open(2)), so
+ * tables indexed by them stay dense. */
+#ifndef ECHOLAB_POLLSET_H
+#define ECHOLAB_POLLSET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pollset;
+
+/* What the set calls: `context` is the one given to pollset_new(). */
+struct pollset_callbacks {
+    /* `revents` as poll(2) gave them: wanted events, or POLLERR, POLLHUP, POLLNVAL. */
+    void (*on_event)(void *context, int fd, short revents);
+    /* The deadline of `fd` has passed; it is cleared before the call. */
+    void (*on_deadline)(void *context, int fd);
+};
+
+/* A new, empty set, or NULL when there is no memory. `callbacks` must outlive it. */
+struct pollset *pollset_new(const struct pollset_callbacks *callbacks, void *context);
+
+/* Release the set; the descriptors in it stay open. NULL is allowed. */
+void pollset_free(struct pollset *set);
+
+/* Add `fd`, which must not be in the set, with its wanted events (POLLIN, POLLOUT, both or
+ * 0) and no deadline. Returns false, changing nothing, when there is no memory. */
+bool pollset_add(struct pollset *set, int fd, short events);
+
+/* Change the wanted events of a descriptor in the set. */
+void pollset_want(struct pollset *set, int fd, short events);
+
+/* Set or move the deadline of a descriptor in the set: on_deadline comes at `when_ns` of
+ * clock_now_ns() or up to 1 ms later, never earlier. At most 24 days from now. */
+void pollset_deadline(struct pollset *set, int fd, uint64_t when_ns);
+
+/* Forget the deadline of a descriptor in the set, if it has one. */
+void pollset_no_deadline(struct pollset *set, int fd);
+
+/* Take a descriptor out of the set. Call it before close(2). */
+void pollset_remove(struct pollset *set, int fd);
+
+/* One round: wait until an event or a deadline, and call back for each. Returns true; false
+ * with errno set when poll(2) failed for a reason that will not pass (EFAULT: our own bug).
+ * EINTR, lack of memory, and a limit of open files lowered below the size of the set are
+ * lived with. */
+bool pollset_wait(struct pollset *set);
+
+/* The time at which this round's waiting ended, in ns of clock_now_ns(): one clock reading
+ * serves all callbacks of a round. */
+uint64_t pollset_now(const struct pollset *set);
+
+#endif

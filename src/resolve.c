@@ -1,0 +1,126 @@
+#include "resolve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ensure.h"
+#include "format.h"
+
+/* Shared by the caller and the thread; whoever lets go last frees it. */
+struct resolve {
+    atomic_int holders;
+    atomic_bool is_done; /* status and list are valid */
+    int read_end;  /* the caller's; closed when it lets go */
+    int write_end; /* the thread's; closing it is the report */
+    char host[NET_HOST_TEXT];
+    char port[8];
+    int status; /* of getaddrinfo() */
+    struct addrinfo *list;
+};
+
+static void let_go(struct resolve *resolve)
+{
+    if (atomic_fetch_sub(&resolve->holders, 1) == 1) {
+        if (resolve->list != NULL) {
+            freeaddrinfo(resolve->list);
+        }
+        free(resolve);
+    }
+}
+
+static void *look_up(void *argument)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct resolve *resolve = argument;
+
+    resolve->status = getaddrinfo(resolve->host, resolve->port, &hints, &resolve->list);
+    atomic_store(&resolve->is_done, true);
+    close(resolve->write_end);
+    let_go(resolve);
+    return NULL;
+}
+
+/* A detached thread that no signal is delivered to. Returns an errno. */
+static int start_thread(struct resolve *resolve)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread, &attributes, look_up, resolve);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+struct resolve *resolve_start(const char *host, uint16_t port)
+{
+    struct resolve *resolve = calloc(1, sizeof *resolve);
+    int ends[2];
+
+    if (resolve == NULL) {
+        return NULL;
+    }
+    if (pipe2(ends, O_CLOEXEC) == -1) {
+        free(resolve);
+        return NULL;
+    }
+    resolve->read_end = ends[0];
+    resolve->write_end = ends[1];
+    format(resolve->host, sizeof resolve->host, "%s", host);
+    format(resolve->port, sizeof resolve->port, "%u", port);
+    atomic_init(&resolve->holders, 2);
+    int error = start_thread(resolve);
+    if (error != 0) {
+        close(ends[0]);
+        close(ends[1]);
+        free(resolve);
+        errno = error;
+        return NULL;
+    }
+    return resolve;
+}
+
+int resolve_fd(const struct resolve *resolve)
+{
+    return resolve->read_end;
+}
+
+size_t resolve_finish(struct resolve *resolve, struct net_address *addresses,
+                      const char **error)
+{
+    size_t count = 0;
+
+    ensure(atomic_load(&resolve->is_done));
+    *error = NULL;
+    if (resolve->status != 0) {
+        *error = gai_strerror(resolve->status);
+    }
+    for (const struct addrinfo *a = resolve->list; a != NULL && count < RESOLVE_MAX;
+         a = a->ai_next) {
+        memset(&addresses[count], 0, sizeof addresses[count]);
+        memcpy(&addresses[count].storage, a->ai_addr, a->ai_addrlen);
+        addresses[count++].length = a->ai_addrlen;
+    }
+    resolve_abandon(resolve);
+    return count;
+}
+
+void resolve_abandon(struct resolve *resolve)
+{
+    if (resolve != NULL) {
+        close(resolve->read_end);
+        let_go(resolve);
+    }
+}

@@ -1,0 +1,35 @@
+/* resolve: getaddrinfo(3) that poll(2) can wait for.
+ *
+ * getaddrinfo() blocks, for many seconds when a name server is silent, and cannot be
+ * interrupted. It runs in a thread of its own here, so that a signal or a timeout still ends
+ * the wait at once; an abandoned look-up ends by itself and frees what it holds. */
+#ifndef ECHOLAB_RESOLVE_H
+#define ECHOLAB_RESOLVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net.h"
+
+/* The most addresses of one name that are kept. */
+#define RESOLVE_MAX 16
+
+struct resolve;
+
+/* Begin to look up `host` (a name or a numeric address). Returns NULL with errno set when
+ * there is no memory, descriptor or thread for it. */
+struct resolve *resolve_start(const char *host, uint16_t port);
+
+/* The descriptor that poll(2) reports (POLLIN or POLLHUP) once the answer is there. */
+int resolve_fd(const struct resolve *resolve);
+
+/* Take the answer and release the look-up: copies up to RESOLVE_MAX addresses, in the order
+ * in which they should be tried (RFC 6724), and returns how many. 0: none, and *error says
+ * why (gai_strerror(3)). Call it only after resolve_fd() was reported. */
+size_t resolve_finish(struct resolve *resolve, struct net_address *addresses,
+                      const char **error);
+
+/* Give the look-up up and release it. NULL is allowed. */
+void resolve_abandon(struct resolve *resolve);
+
+#endif

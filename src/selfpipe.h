@@ -1,0 +1,24 @@
+/* selfpipe: signals become bytes on a pipe, which poll(2) can see.
+ *
+ * The handler does one thing that is safe in a handler (signal-safety(7)): it writes the
+ * signal's number to a non-blocking pipe. Everything else happens in the main loop, at a
+ * point where all data is consistent, and no signal is lost between a check and poll().
+ *
+ * There is one self-pipe per process: a handler has no argument that could name another. */
+#ifndef ECHOLAB_SELFPIPE_H
+#define ECHOLAB_SELFPIPE_H
+
+#include <stddef.h>
+
+/* Create the pipe, catch the `count` given signals, and ignore SIGPIPE: a peer that is gone
+ * is an errno here, not a death. Returns the end to poll for POLLIN, or -1 with errno set
+ * (pipe2(2), sigaction(2)); then nothing is changed. */
+int selfpipe_open(const int *signals, size_t count);
+
+/* Take the next signal: its number, or 0 when none waits. Never blocks. */
+int selfpipe_take(void);
+
+/* Give the signals back their default action and close the pipe. */
+void selfpipe_close(void);
+
+#endif

@@ -1,0 +1,26 @@
+/* server_config: what echo-server can be told, as a struct and as config's table. */
+#ifndef ECHOLAB_SERVER_CONFIG_H
+#define ECHOLAB_SERVER_CONFIG_H
+
+#include <stdint.h>
+
+#include "config.h"
+#include "net.h"
+
+struct server_config {
+    char address[NET_ADDRESS_TEXT]; /* numeric */
+    uint64_t port;                  /* 0: the kernel chooses */
+    uint64_t listen_backlog;
+    uint64_t max_connections;
+    uint64_t idle_timeout_ns; /* 0: off */
+    uint64_t drain_timeout_ns;
+    int log_level;  /* enum log_level */
+    int log_format; /* enum log_format */
+};
+
+/* The wish (enum config_wish) for --healthcheck. */
+#define SERVER_HEALTHCHECK CONFIG_ACTION
+
+extern const struct config_program server_program;
+
+#endif

@@ -1,0 +1,27 @@
+/* units: durations as people write them, in Go's notation (time.ParseDuration).
+ *
+ * A duration is one or more decimal numbers, each with its unit: 500ms, 1m2s, 1.5h.
+ * Units: ns, us (or µs), ms, s, m, h. A bare 0 needs none. There are no signs. */
+#ifndef ECHOLAB_UNITS_H
+#define ECHOLAB_UNITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Enough for any duration that units_format_duration() prints. */
+#define UNITS_DURATION_TEXT 48
+
+/* Parse `text` into nanoseconds. Returns false when it is no duration or more than 2^64 - 1
+ * ns; *ns is then unchanged. Digits below a nanosecond are cut. */
+bool units_parse_duration(const char *text, uint64_t *ns);
+
+/* Parse an unsigned decimal number without sign or blanks. Returns false when it is none or
+ * more than 2^64 - 1; *number is then unchanged. */
+bool units_parse_whole(const char *text, uint64_t *number);
+
+/* Print a duration so that it parses back to the same value: 62 s is "1m2s", 0 is "0s".
+ * Writes to `out`, which has UNITS_DURATION_TEXT bytes, and returns it. */
+char *units_format_duration(char *out, uint64_t ns);
+
+#endif
