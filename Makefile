@@ -43,25 +43,31 @@ INIH_HEADER := build/include/ini.h
 STATIC_CFLAGS += -Ibuild/include
 endif
 
+# Short lines for people; V=1 shows the commands.
+ifneq ($(V),1)
+Q = @echo "  $(1) $@"; 
+endif
+
 # ---- what links into which ---------------------------------------------------------------
 
 COMMON_OBJECTS := format ensure log escape units config net program selfpipe probe
 SERVER_OBJECTS := $(COMMON_OBJECTS) deadlines pollset echo server_config server server_main
 CLIENT_OBJECTS := $(COMMON_OBJECTS) resolve client_config client client_main
 
-# A unit test links its module and what lies below it.
-UNIT_TESTS := escape units log selfpipe deadlines pollset net resolve config echo probe
-escape_links    := escape
-units_links     := units
-log_links       := log
+# A unit test links its module and what lies below it, nothing else.
+UNIT_TESTS := format units escape log selfpipe deadlines pollset net resolve config echo probe
+format_links    := format
+units_links     := units format
+escape_links    := escape format
+log_links       := log format
 selfpipe_links  := selfpipe
 deadlines_links := deadlines
-pollset_links   := pollset deadlines
-net_links       := net units
-resolve_links   := resolve net units
-config_links    := config escape units server_config client_config net log
-echo_links      := echo net units
-probe_links     := probe net units
+pollset_links   := pollset deadlines ensure
+net_links       := net units format
+resolve_links   := resolve net units format ensure
+config_links    := config escape units format ensure net log server_config client_config
+echo_links      := echo net units format
+probe_links     := probe net units format
 
 # ---- products ----------------------------------------------------------------------------
 
@@ -78,24 +84,24 @@ build: all ## the same as all
 build/echo-server: $(SERVER_OBJECTS:%=build/static/%.o)
 build/echo-client: $(CLIENT_OBJECTS:%=build/static/%.o)
 build/echo-server build/echo-client:
-	$(CC) $(STATIC_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIH) $(LDLIBS)
+	$(call Q,LINK)$(CC) $(STATIC_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIH) $(LDLIBS)
 
 build/asan/echo-server: $(SERVER_OBJECTS:%=build/asan/%.o)
 build/asan/echo-client: $(CLIENT_OBJECTS:%=build/asan/%.o)
 build/asan/echo-server build/asan/echo-client:
-	$(HOST_CC) $(ASAN_LDFLAGS) -o $@ $^ -linih -lpthread
+	$(call Q,LINK)$(HOST_CC) $(ASAN_LDFLAGS) -o $@ $^ -linih -lpthread
 
 build/static/%.o: src/%.c $(INIH_HEADER) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(STATIC_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call Q,CC  )$(CC) $(STATIC_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 build/asan/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
-	$(HOST_CC) $(ASAN_CFLAGS) -c -o $@ $<
+	$(call Q,CC  )$(HOST_CC) $(ASAN_CFLAGS) -c -o $@ $<
 
 build/include/ini.h: /usr/include/ini.h
 	@mkdir -p $(@D)
-	cp $< $@
+	$(call Q,COPY)cp $< $@
 
 /usr/include/ini.h:
 	compose/setup.sh build
@@ -157,6 +163,30 @@ docker-image: images ## the same as images
 docker-compose-up: up ## the same as up
 docker-compose-logs: logs ## the same as logs
 docker-compose-down: down ## the same as down
+
+# ---- tests -------------------------------------------------------------------------------
+
+UNIT_ASAN   := $(UNIT_TESTS:%=build/asan/%_test)
+UNIT_STATIC := $(UNIT_TESTS:%=build/static/%_test)
+
+build/asan/%_test.o: test/unit/%_test.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC  )$(HOST_CC) $(ASAN_CFLAGS) -c -o $@ $<
+
+build/static/%_test.o: test/unit/%_test.c $(INIH_HEADER) Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC  )$(CC) $(STATIC_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+.SECONDEXPANSION:
+build/asan/%_test: build/asan/%_test.o $$(addsuffix .o,$$(addprefix build/asan/,$$($$*_links)))
+	$(call Q,LINK)$(HOST_CC) $(ASAN_LDFLAGS) -o $@ $^ $($*_wrap) -linih -lpthread
+
+build/static/%_test: build/static/%_test.o $$(addsuffix .o,$$(addprefix build/static/,$$($$*_links)))
+	$(call Q,LINK)$(CC) -static -no-pie -Wl,--defsym=fopen64=fopen -o $@ $^ $($*_wrap) $(INIH)
+
+check: build build/asan/echo-server build/asan/echo-client $(UNIT_ASAN) $(UNIT_STATIC) ## unit tests and process-level tests, without Docker
+	prove -Itest/lib -e '' $(UNIT_ASAN) $(UNIT_STATIC)
+	prove -Itest/lib test/e2e/process
 
 # ---- the rest ----------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ make_debian_busybox()
     make_debian_base
     # shellcheck disable=SC2016 # expanded inside the container
     docker run --rm --network none "$debian_base" sh -c '
-        mkdir -p /root/image/bin /root/image/tmp && cp /bin/busybox /root/image/bin/ &&
+        mkdir -p /root/image/bin && mkdir -m 1777 /root/image/tmp && cp /bin/busybox /root/image/bin/ &&
         for applet in $(busybox --list); do
             [ "$applet" = busybox ] || ln -s busybox "/root/image/bin/$applet"
         done && tar -C /root/image -c .' | docker import - "$debian_busybox" >/dev/null

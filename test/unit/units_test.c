@@ -1,0 +1,82 @@
+#include "units.h"
+
+#include "clock.h"
+#include "tap.h"
+
+static void parses(const char *text, uint64_t expected)
+{
+    uint64_t ns = 42;
+
+    ok(units_parse_duration(text, &ns), "'%s' is a duration", text);
+    is_int(ns, expected, "... and the right one");
+}
+
+static void refuses(const char *text)
+{
+    uint64_t ns = 42;
+
+    ok(!units_parse_duration(text, &ns), "'%s' is no duration", text);
+    is_int(ns, 42, "... and changes nothing");
+}
+
+static void formats(uint64_t ns, const char *expected)
+{
+    char out[UNITS_DURATION_TEXT];
+    uint64_t back = 0;
+
+    is_str(units_format_duration(out, ns), expected, "%s is printed", expected);
+    ok(units_parse_duration(out, &back) && back == ns, "... and parses back");
+}
+
+int main(void)
+{
+    uint64_t number = 42;
+
+    parses("0", 0);
+    parses("0s", 0);
+    parses("1m2s", 62 * CLOCK_S);
+    parses("500ms", 500 * CLOCK_MS);
+    parses("1.5h", 5400 * CLOCK_S);
+    parses("1.5s", 1500 * CLOCK_MS);
+    parses(".5s", 500 * CLOCK_MS);
+    parses("2.s", 2 * CLOCK_S);
+    parses("1h1m1s1ms1us1ns", 3661001001001);
+    parses("1\xc2\xb5s", CLOCK_US);
+    parses("0.0000000001s", 0);
+    parses("18446744073709551615ns", UINT64_MAX);
+
+    refuses("");
+    refuses("5");
+    refuses("s");
+    refuses(".s");
+    refuses("-1s");
+    refuses("+1s");
+    refuses("1 s");
+    refuses(" 1s");
+    refuses("1s ");
+    refuses("1S");
+    refuses("1d");
+    refuses("1s2");
+    refuses("1..5s");
+    refuses("1e3s");
+    refuses("18446744073709551616ns");
+    refuses("18446744074s");
+    refuses("18446744073709551615ns1ns");
+    refuses("99999999999999999999999s");
+
+    formats(0, "0s");
+    formats(62 * CLOCK_S, "1m2s");
+    formats(300 * CLOCK_S, "5m");
+    formats(1500 * CLOCK_MS, "1s500ms");
+    formats(UINT64_MAX, "5124095h34m33s709ms551us615ns");
+
+    ok(units_parse_whole("65535", &number) && number == 65535, "a whole number");
+    ok(units_parse_whole("007", &number) && number == 7, "leading zeros are decimal");
+    ok(units_parse_whole("18446744073709551615", &number) && number == UINT64_MAX, "the largest");
+    ok(!units_parse_whole("18446744073709551616", &number), "one more overflows");
+    ok(!units_parse_whole("", &number) && !units_parse_whole("-1", &number) &&
+           !units_parse_whole("1x", &number) && !units_parse_whole(" 1", &number) &&
+           !units_parse_whole("0x10", &number),
+       "no number, a sign, a tail, a blank, another base are refused");
+    return done();
+}
