@@ -69,6 +69,9 @@ config_links    := config escape units format ensure net log server_config clien
 echo_links      := echo net units format
 probe_links     := probe net units format
 
+# Calls that a test replaces by its own.
+echo_wrap := -Wl,--wrap=send,--wrap=recv,--wrap=malloc
+
 # ---- products ----------------------------------------------------------------------------
 
 .DELETE_ON_ERROR:
@@ -76,7 +79,7 @@ probe_links     := probe net units format
 
 .PHONY: all build config images lab-setup compose up logs ps netcat down demo \
         docker-image docker-compose-up docker-compose-logs docker-compose-down \
-        check e2e test lint setup clean help
+        check-setup check e2e test lint format setup clean help
 
 all: build/echo-server build/echo-client ## build both programs: build/echo-server, build/echo-client
 build: all ## the same as all
@@ -184,9 +187,34 @@ build/asan/%_test: build/asan/%_test.o $$(addsuffix .o,$$(addprefix build/asan/,
 build/static/%_test: build/static/%_test.o $$(addsuffix .o,$$(addprefix build/static/,$$($$*_links)))
 	$(call Q,LINK)$(CC) -static -no-pie -Wl,--defsym=fopen64=fopen -o $@ $^ $($*_wrap) $(INIH)
 
-check: build build/asan/echo-server build/asan/echo-client $(UNIT_ASAN) $(UNIT_STATIC) ## unit tests and process-level tests, without Docker
-	prove -Itest/lib -e '' $(UNIT_ASAN) $(UNIT_STATIC)
-	prove -Itest/lib test/e2e/process
+PROVE := prove -Itest/lib --timer
+
+check-setup:
+	@compose/setup.sh build check
+
+check: check-setup build build/asan/echo-server build/asan/echo-client $(UNIT_ASAN) $(UNIT_STATIC) ## unit and process tests, without Docker
+	$(PROVE) -e '' $(UNIT_ASAN) $(UNIT_STATIC)
+	ECHOLAB_BUILD=build/asan $(PROVE) test/e2e/process
+	$(PROVE) test/e2e/process
+
+e2e: lab-setup build ## images and lab with real Docker, once per Compose that is there
+	$(PROVE) test/e2e/docker
+
+test: check e2e ## check and e2e
+
+SCRIPTS := $(wildcard compose/*.sh test/*/*.sh) .ci/run
+
+lint: $(INIH_HEADER) ## clang-format, clang-tidy, cppcheck, shellcheck, perl -c
+	@compose/setup.sh lint
+	clang-format --dry-run --Werror src/*.[ch] test/unit/*.[ch]
+	shellcheck $(SCRIPTS)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+	    --inline-suppr -Isrc -Ibuild/include -DECHOLAB_VERSION='"lint"' src
+	clang-tidy --quiet src/*.c -- $(STD) $(DEFINES) -Isrc
+	for file in test/e2e/*/*.t test/lib/*.pm; do perl -Itest/lib -wc $$file || exit 1; done
+
+format: ## let clang-format rewrite the sources
+	clang-format -i src/*.[ch] test/unit/*.[ch]
 
 # ---- the rest ----------------------------------------------------------------------------
 

@@ -9,7 +9,11 @@ set -eu
 here=$(dirname "$0")
 n=${1-}
 
-if ! printf '%s\n' "$n" | grep -Eqx '0|[1-9][0-9]{0,3}' || [ "$n" -gt 1000 ]; then
+case $n in
+'' | *[!0-9]* | 0?* | ?????*) is_good=no ;;
+*) [ "$n" -le 1000 ] && is_good=yes || is_good=no ;;
+esac
+if [ "$is_good" = no ]; then
     echo "compose: N='$n' is wrong; allowed: a whole number from 0 to 1000" >&2
     exit 2
 fi

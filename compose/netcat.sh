@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sends a message to an echo server and compares what comes back, byte by byte. Runs in the
-# busybox sidecar of the lab; needs sh, nc, cmp, cksum and wc.
+# busybox sidecar of the lab; needs sh, nc, cmp, sha256sum and wc.
 #
 # Environment, all required but MESSAGE_FROM:
 #   HOST, PORT       of the server
@@ -41,7 +41,7 @@ esac
 nc -w "$TIMEOUT_S" "$HOST" "$PORT" <"$dir/sent" >"$dir/got" || echo "netcat: nc failed ($?)"
 echo "netcat: sent $(wc -c <"$dir/sent") bytes to $HOST:$PORT, got $(wc -c <"$dir/got") back:"
 if [ -n "${MESSAGE_FROM-}" ]; then
-    cksum <"$dir/got" # may be anything: not fit for a terminal
+    sha256sum <"$dir/got" # may be anything: not fit for a terminal
 else
     cat "$dir/got"
 fi

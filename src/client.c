@@ -29,7 +29,8 @@ struct client {
     uint64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns; /* of echoed messages */
 };
 
-/* ---- one message ----------------------------------------------------------------------- */
+/* ---- one message -----------------------------------------------------------------------
+ */
 
 /* Look the server's name up. Returns how many addresses there are; 0: the probe failed. */
 static size_t find_addresses(struct client *client, struct net_address *addresses,
@@ -44,8 +45,9 @@ static size_t find_addresses(struct client *client, struct net_address *addresse
         probe_fail(probe, PROBE_NOT_RESOLVED, errno);
         return 0;
     }
-    int revents = probe_wait_fd(resolve_fd(resolve), POLLIN,
-                                clock_now_ns() + client->config->timeout_ns, client->signals);
+    int revents =
+        probe_wait_fd(resolve_fd(resolve), POLLIN,
+                      clock_now_ns() + client->config->timeout_ns, client->signals);
     if (revents <= 0) {
         resolve_abandon(resolve);
         *why = "no answer from the name server in time";
@@ -106,16 +108,17 @@ static void log_echoed(const struct client *client, const struct probe *probe)
              escape_bytes(shown, sizeof shown, probe->reply, length));
 }
 
-static void log_failed(const struct client *client, const struct probe *probe, const char *why)
+static void log_failed(const struct client *client, const struct probe *probe,
+                       const char *why)
 {
     char detail[160] = "";
 
     if (probe->outcome == PROBE_DIFFERS && probe->differs_at < probe->length) {
         format(detail, sizeof detail, ": byte %zu is 0x%02x, expected 0x%02x",
-                 probe->differs_at, probe->got, probe->expected);
+               probe->differs_at, probe->got, probe->expected);
     } else if (probe->outcome == PROBE_DIFFERS) {
         format(detail, sizeof detail, ": it goes on behind the %zu bytes sent",
-                 probe->length);
+               probe->length);
     } else if (probe->outcome == PROBE_NOT_RESOLVED) {
         format(detail, sizeof detail, ": %s", why != NULL ? why : "no address");
     } else if (probe->error != 0) {
@@ -124,11 +127,11 @@ static void log_failed(const struct client *client, const struct probe *probe, c
         format(detail, sizeof detail, ": no connection");
     } else {
         format(detail, sizeof detail, ": %zu of %zu bytes came back", probe->received,
-                 probe->length);
+               probe->length);
     }
     log_error("[CLIENT %s] Message N\xc2\xb0%" PRIu64 " to %s %s%s", client->config->id,
-              client->sent, client->config->server_address, probe_outcome_names[probe->outcome],
-              detail);
+              client->sent, client->config->server_address,
+              probe_outcome_names[probe->outcome], detail);
 }
 
 static void count(struct client *client, const struct probe *probe)
@@ -156,7 +159,7 @@ static bool send_message(struct client *client)
     struct probe probe = {0};
 
     format(message, sizeof message, "[CLIENT %s] Message N\xc2\xb0%" PRIu64 " sent\n",
-             client->config->id, ++client->sent);
+           client->config->id, ++client->sent);
     exchange(client, message, &probe, &why);
     count(client, &probe);
     if (probe.outcome == PROBE_ECHOED) {
@@ -168,7 +171,8 @@ static bool send_message(struct client *client)
     return probe.outcome != PROBE_INTERRUPTED;
 }
 
-/* ---- the loop -------------------------------------------------------------------------- */
+/* ---- the loop --------------------------------------------------------------------------
+ */
 
 static void run_loop(struct client *client)
 {
@@ -194,7 +198,8 @@ static uint64_t lost(const struct client *client)
 /* Microseconds as "12.345" milliseconds, without floating point. */
 static const char *ms_text(uint64_t ns, char out[32])
 {
-    format(out, 32, "%" PRIu64 ".%03u", ns / CLOCK_MS, (unsigned)(ns % CLOCK_MS / CLOCK_US));
+    format(out, 32, "%" PRIu64 ".%03u", ns / CLOCK_MS,
+           (unsigned)(ns % CLOCK_MS / CLOCK_US));
     return out;
 }
 
@@ -207,8 +212,8 @@ static void summarize(const struct client *client)
     for (int kind = PROBE_ECHOED + 1; kind < PROBE_OUTCOMES; kind++) {
         if (client->counts[kind] > 0) {
             used += format(kinds + used, sizeof kinds - used, "%s%" PRIu64 " %s",
-                                     used == 0 ? " (" : ", ", client->counts[kind],
-                                     probe_outcome_names[kind]);
+                           used == 0 ? " (" : ", ", client->counts[kind],
+                           probe_outcome_names[kind]);
         }
     }
     if (used > 0) {

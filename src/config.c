@@ -62,7 +62,8 @@ static const char *shown(const char *text, char out[SHOWN_MAX])
     return escape_bytes(out, SHOWN_MAX, text, strlen(text));
 }
 
-/* ---- names and texts that follow from the table ---------------------------------------- */
+/* ---- names and texts that follow from the table ----------------------------------------
+ */
 
 char *config_env_name(const struct config_program *program, const struct config_key *key,
                       char *out)
@@ -70,7 +71,7 @@ char *config_env_name(const struct config_program *program, const struct config_
     bool is_own = strcmp(key->section, program->section) == 0;
 
     format(out, CONFIG_NAME_TEXT, "%s_%s%s%s", program->env_prefix,
-             is_own ? "" : key->section, is_own ? "" : "_", key->name);
+           is_own ? "" : key->section, is_own ? "" : "_", key->name);
     for (char *p = out; *p != '\0'; p++) {
         *p = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
     }
@@ -83,7 +84,7 @@ char *config_option_name(const struct config_program *program, const struct conf
     bool is_own = strcmp(key->section, program->section) == 0;
 
     format(out, CONFIG_NAME_TEXT, "%s%s%s", is_own ? "" : key->section, is_own ? "" : "-",
-             key->name);
+           key->name);
     for (char *p = out; *p != '\0'; p++) {
         *p = *p == '_' ? '-' : *p;
     }
@@ -103,13 +104,13 @@ static const char *allowed(const struct config_key *key, char out[ALLOWED_MAX])
         break;
     case CONFIG_DURATION:
         format(out, ALLOWED_MAX, "%s to %s, like 500ms, 10s or 1m2s",
-                 units_format_duration(low, key->min), units_format_duration(high, key->max));
+               units_format_duration(low, key->min), units_format_duration(high, key->max));
         break;
     case CONFIG_CHOICE:
         out[0] = '\0';
         for (size_t i = 0; key->choices[i] != NULL; i++) {
-            used += format(out + used, ALLOWED_MAX - used, "%s%s",
-                                     i == 0 ? "" : ", ", key->choices[i]);
+            used += format(out + used, ALLOWED_MAX - used, "%s%s", i == 0 ? "" : ", ",
+                           key->choices[i]);
         }
         break;
     case CONFIG_YES_NO:
@@ -122,14 +123,17 @@ static const char *allowed(const struct config_key *key, char out[ALLOWED_MAX])
     return out;
 }
 
-/* ---- one value ------------------------------------------------------------------------- */
+/* ---- one value -------------------------------------------------------------------------
+ */
 
-static const char *set_number(const struct config_key *key, const char *text, uint64_t *field)
+static const char *set_number(const struct config_key *key, const char *text,
+                              uint64_t *field)
 {
     bool is_duration = key->type == CONFIG_DURATION;
     uint64_t value;
 
-    if (is_duration ? !units_parse_duration(text, &value) : !units_parse_whole(text, &value)) {
+    if (is_duration ? !units_parse_duration(text, &value)
+                    : !units_parse_whole(text, &value)) {
         return is_duration ? "is not a duration" : "is not a whole number";
     }
     if (value < key->min || value > key->max) {
@@ -169,7 +173,7 @@ static const char *set_text(const struct config_key *key, const char *text, char
     }
     const char *wrong = key->check != NULL ? key->check(text) : NULL;
     if (wrong == NULL) {
-        strcpy(field, text);
+        memcpy(field, text, strlen(text) + 1);
     }
     return wrong;
 }
@@ -205,7 +209,8 @@ static void apply(struct loader *loader, const char *place, const struct config_
     }
 }
 
-/* ---- the INI file ---------------------------------------------------------------------- */
+/* ---- the INI file ----------------------------------------------------------------------
+ */
 
 /* inih knows no line numbers, joins an indented line to the key above, and names only the
  * first line that is no INI. So it gets each line by itself, behind its section's header:
@@ -235,7 +240,7 @@ static const char *file_place(const struct loader *loader, const char *name,
         format(out, PLACE_MAX, "%s:%u", loader->path, loader->line);
     } else {
         format(out, PLACE_MAX, "%s:%u: %s", loader->path, loader->line,
-                 shown(name, escaped));
+               shown(name, escaped));
     }
     return out;
 }
@@ -267,7 +272,7 @@ static const char *known_names(const struct config_program *program, const char 
         if ((section == NULL && strcmp(name, previous) != 0) ||
             (section != NULL && strcmp(key->section, section) == 0)) {
             used += format(out + used, MESSAGE_MAX / 2 - used, "%s%s",
-                                     used == 0 ? "" : ", ", name);
+                           used == 0 ? "" : ", ", name);
         }
         previous = name;
     }
@@ -288,8 +293,8 @@ static int on_section(void *user, const char *section, const char *name, const c
         mistake(loader, place, "unknown section [%s]; allowed: %s", shown(section, quoted),
                 known_names(loader->program, NULL, known));
     } else if (loader->section_lines[first] != 0) {
-        mistake(loader, place, "section [%s] stands twice; the first is in line %d", section,
-                loader->section_lines[first]);
+        mistake(loader, place, "section [%s] stands twice; the first is in line %d",
+                section, loader->section_lines[first]);
     } else {
         loader->section_lines[first] = (int)loader->line;
     }
@@ -391,7 +396,8 @@ static void read_lines(struct loader *loader, char *text, size_t length)
 
 /* Open and read the whole file into `buffer` of CONFIG_FILE_MAX + 2 bytes. Returns its
  * length, or -1 after reporting. A regular file is demanded: anything else may block. */
-static ssize_t slurp(struct loader *loader, const char *place, bool must_exist, char *buffer)
+static ssize_t slurp(struct loader *loader, const char *place, bool must_exist,
+                     char *buffer)
 {
     struct stat status;
     ssize_t length = 0, n;
@@ -448,7 +454,8 @@ static void load_file(struct loader *loader, const char *path, bool must_exist)
     free(buffer);
 }
 
-/* ---- environment and command line ------------------------------------------------------ */
+/* ---- environment and command line ------------------------------------------------------
+ */
 
 static void load_environment(struct loader *loader)
 {
@@ -463,7 +470,8 @@ static void load_environment(struct loader *loader)
         }
         if (strncmp(text, "tcp://", 6) == 0 && key->type == CONFIG_WHOLE) {
             mistake(loader, name,
-                    "'%s' looks like Kubernetes' service link to a Service of the same name; set "
+                    "'%s' looks like Kubernetes' service link to a Service of the same "
+                    "name; set "
                     "enableServiceLinks: false in the pod or rename the Service",
                     shown(text, quoted));
             continue;
@@ -523,7 +531,8 @@ static void take_wish(struct loader *loader, struct command_line *line, int wish
     bool is_first = line->wish == CONFIG_RUN || line->wish == wish;
     bool is_info = wish == CONFIG_HELP || wish == CONFIG_VERSION;
 
-    if (!is_first && !is_info && line->wish != CONFIG_HELP && line->wish != CONFIG_VERSION) {
+    if (!is_first && !is_info && line->wish != CONFIG_HELP &&
+        line->wish != CONFIG_VERSION) {
         mistake(loader, loader->program->name,
                 "told to do two things; allowed: one of --check-config, --print-config and "
                 "the like");
@@ -618,7 +627,8 @@ int config_load(const struct config_program *program, int argc, char *const argv
     return loader.has_mistakes ? CONFIG_MISTAKES : line.wish;
 }
 
-/* ---- --help and --print-config --------------------------------------------------------- */
+/* ---- --help and --print-config ---------------------------------------------------------
+ */
 
 static void print_option(const char *option, const char *help, config_write *write,
                          void *context)
@@ -634,16 +644,16 @@ void config_help(const struct config_program *program, config_write *write, void
     char text[512], option[CONFIG_NAME_TEXT + 8], env[CONFIG_NAME_TEXT], range[ALLOWED_MAX];
 
     format(text, sizeof text, "Usage: %s [OPTION]...\n%s\n\nSettings:\n", program->name,
-             program->purpose);
+           program->purpose);
     write(context, text);
     for (size_t i = 0; i < program->key_count; i++) {
         const struct config_key *key = &program->keys[i];
 
         config_option_name(program, key, option);
         format(text, sizeof text,
-                 "  --%-22s %s\n%27sallowed: %s; default: %s\n%27s[%s] %s, %s\n", option,
-                 key->help, "", allowed(key, range), key->standard, "", key->section, key->name,
-                 config_env_name(program, key, env));
+               "  --%-22s %s\n%27sallowed: %s; default: %s\n%27s[%s] %s, %s\n", option,
+               key->help, "", allowed(key, range), key->standard, "", key->section,
+               key->name, config_env_name(program, key, env));
         write(context, text);
     }
     write(context, "\nOther options:\n");
@@ -655,8 +665,9 @@ void config_help(const struct config_program *program, config_write *write, void
     for (size_t i = 0; i < program->action_count; i++) {
         print_option(program->actions[i].name, program->actions[i].help, write, context);
     }
-    write(context, "\nA setting is looked for in the INI file, the environment and the command\n"
-                   "line; the later wins.\n");
+    write(context,
+          "\nA setting is looked for in the INI file, the environment and the command\n"
+          "line; the later wins.\n");
 }
 
 static void format_value(const struct config_key *key, const void *values, char *out,
@@ -702,10 +713,10 @@ void config_print(const struct config_program *program, const void *values,
             write(context, text);
         }
         format_value(key, values, value, sizeof value);
-        format(text, sizeof text, "\n; %s.\n; Allowed: %s. Default: %s.\n; %s, --%s\n%s = %s\n",
-                 key->help, allowed(key, range), key->standard,
-                 config_env_name(program, key, env), config_option_name(program, key, option),
-                 key->name, value);
+        format(text, sizeof text,
+               "\n; %s.\n; Allowed: %s. Default: %s.\n; %s, --%s\n%s = %s\n", key->help,
+               allowed(key, range), key->standard, config_env_name(program, key, env),
+               config_option_name(program, key, option), key->name, value);
         write(context, text);
     }
 }

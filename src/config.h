@@ -10,10 +10,10 @@
  * Keys of the program's own section have no section in their option's name; others have:
  * [log] level is --log-level and SERVER_LOG_LEVEL.
  *
- * Nothing is ignored or clamped: an unknown or repeated section, key or option, a value that
- * is malformed or out of range, a line that is no INI. Every mistake is reported, one line
- * each: where, what, what is allowed. Environment variables that are no key's are other
- * people's business.
+ * Nothing is ignored or clamped: an unknown or repeated section, key or option, a value
+ * that is malformed or out of range, a line that is no INI. Every mistake is reported, one
+ * line each: where, what, what is allowed. Environment variables that are no key's are
+ * other people's business.
  *
  * This module opens the file and reads the environment; it prints nothing itself. */
 #ifndef ECHOLAB_CONFIG_H
@@ -40,12 +40,12 @@ struct config_key {
     const char *section;
     const char *name;
     enum config_type type;
-    size_t offset;              /* of the field in the program's struct */
-    uint64_t min, max;          /* inclusive; of CONFIG_TEXT, max is the size of the field */
+    size_t offset;     /* of the field in the program's struct */
+    uint64_t min, max; /* inclusive; of CONFIG_TEXT, max is the size of the field */
     const char *const *choices; /* of CONFIG_CHOICE, NULL at the end */
     /* Of CONFIG_TEXT, optional: returns NULL, or what is wrong with the value. */
     const char *(*check)(const char *value);
-    const char *allowed; /* of CONFIG_TEXT: what the value may be, for people */
+    const char *allowed;  /* of CONFIG_TEXT: what the value may be, for people */
     const char *standard; /* the built-in default, as text */
     const char *help;     /* one line, without a full stop */
 };

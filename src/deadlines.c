@@ -70,7 +70,8 @@ static void sift_down(struct deadlines *set, size_t place, struct deadlines_entr
         if (child >= set->count) {
             break;
         }
-        if (child + 1 < set->count && is_before(set->heap[child + 1].key, set->heap[child].key)) {
+        if (child + 1 < set->count &&
+            is_before(set->heap[child + 1].key, set->heap[child].key)) {
             child++;
         }
         if (!is_before(set->heap[child].key, entry.key)) {

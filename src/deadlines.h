@@ -1,9 +1,9 @@
 /* deadlines: when is the next one due? One optional deadline per file descriptor.
  *
- * A binary heap, so that the earliest is known at once and the cost of a round does not grow
- * with the number of idle connections. Postponing is lazy: a later deadline is only written
- * down, in O(1), and the heap is put right when the earlier time comes. So a connection that
- * talks all the time costs one store per message.
+ * A binary heap, so that the earliest is known at once and the cost of a round does not
+ * grow with the number of idle connections. Postponing is lazy: a later deadline is only
+ * written down, in O(1), and the heap is put right when the earlier time comes. So a
+ * connection that talks all the time costs one store per message.
  *
  * Times are ticks of the caller's choice, 32 bits wide. They may wrap around: two deadlines
  * and the present must lie within 2^31 ticks of each other (24 days of milliseconds). */
@@ -22,8 +22,8 @@ struct deadlines {
     size_t capacity;
 };
 
-/* Make room for descriptors below `capacity`. Returns false, changing nothing, when there is
- * no memory. */
+/* Make room for descriptors below `capacity`. Returns false, changing nothing, when there
+ * is no memory. */
 bool deadlines_reserve(struct deadlines *set, size_t capacity);
 
 /* Set or move the deadline of `fd`, which must be below the reserved capacity. */

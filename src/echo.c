@@ -51,7 +51,8 @@ static short wanted(const struct echo *echo)
 }
 
 /* send() once: how many bytes it took, 0 if none now, -1 with errno if none ever. */
-static ssize_t send_some(struct echo *echo, int fd, const unsigned char *bytes, size_t length)
+static ssize_t send_some(struct echo *echo, int fd, const unsigned char *bytes,
+                         size_t length)
 {
     ssize_t taken = send(fd, bytes, length, MSG_NOSIGNAL);
 

@@ -1,8 +1,9 @@
 /* echo: one session of the echo service (RFC 862): what a peer sends goes back to it, every
- * byte, in order, until the peer ends its direction; then the rest goes out and we end ours.
+ * byte, in order, until the peer ends its direction; then the rest goes out and we end
+ * ours.
  *
- * A session is told readiness and answers which events it wants next, or that it is over. It
- * knows neither the poll set nor the log, and never opens or closes a descriptor.
+ * A session is told readiness and answers which events it wants next, or that it is over.
+ * It knows neither the poll set nor the log, and never opens or closes a descriptor.
  *
  *     OPEN --- echo_end(), bytes pending ---> FLUSHING --- all taken by send() ---+
  *       |                                                                        |
@@ -32,7 +33,8 @@
 enum echo_state {
     ECHO_OPEN,      /* both directions open: what comes in goes out */
     ECHO_FLUSHING,  /* no more is read; what is pending still goes out */
-    ECHO_LINGERING, /* our end of stream is sent; the peer's, or acknowledgements, are missing */
+    ECHO_LINGERING, /* our end of stream is sent; the peer's, or acknowledgements, are
+                       missing */
 };
 
 struct echo_pending;

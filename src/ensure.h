@@ -4,7 +4,7 @@
 #define ECHOLAB_ENSURE_H
 
 /* Nothing if `condition` holds; otherwise tell where on stderr, and abort(3). */
-#define ensure(condition) \
+#define ensure(condition)                                                                  \
     ((condition) ? (void)0 : ensure_failed(__FILE__ ": " #condition "\n"))
 
 _Noreturn void ensure_failed(const char *text);

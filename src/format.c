@@ -106,14 +106,14 @@ static struct spec take_spec(const char **pattern)
     return spec;
 }
 
-size_t format_list(char *text, size_t size, const char *pattern, va_list arguments)
+size_t format_list(char *out, size_t size, const char *pattern, va_list arguments)
 {
-    struct output out = {.text = text, .size = size - 1};
+    struct output output = {.text = out, .size = size - 1};
 
     while (*pattern != '\0') {
         size_t literal = strcspn(pattern, "%");
 
-        put(&out, pattern, literal);
+        put(&output, pattern, literal);
         pattern += literal;
         if (*pattern == '\0') {
             break;
@@ -126,35 +126,35 @@ size_t format_list(char *text, size_t size, const char *pattern, va_list argumen
         switch (*pattern++) {
         case 's': {
             const char *string = va_arg(arguments, const char *);
-            put_field(&out, &spec, string, strnlen(string, spec.precision));
+            put_field(&output, &spec, string, strnlen(string, spec.precision));
             break;
         }
         case 'c': {
             char c = (char)va_arg(arguments, int);
-            put_field(&out, &spec, &c, 1);
+            put_field(&output, &spec, &c, 1);
             break;
         }
         case 'd': {
             int64_t n = spec.longs ? va_arg(arguments, long) : va_arg(arguments, int);
-            put_number(&out, &spec, n < 0 ? -(uint64_t)n : (uint64_t)n, n < 0, 10);
+            put_number(&output, &spec, n < 0 ? -(uint64_t)n : (uint64_t)n, n < 0, 10);
             break;
         }
         case 'u':
         case 'x': {
-            uint64_t n = spec.longs ? va_arg(arguments, unsigned long)
-                                    : va_arg(arguments, unsigned);
-            put_number(&out, &spec, n, false, pattern[-1] == 'x' ? 16 : 10);
+            uint64_t n =
+                spec.longs ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned);
+            put_number(&output, &spec, n, false, pattern[-1] == 'x' ? 16 : 10);
             break;
         }
         case '%':
-            put(&out, "%", 1);
+            put(&output, "%", 1);
             break;
         default:
             abort();
         }
     }
-    text[out.length < out.size ? out.length : out.size] = '\0';
-    return out.length;
+    out[output.length < output.size ? output.length : output.size] = '\0';
+    return output.length;
 }
 
 size_t format(char *out, size_t size, const char *pattern, ...)

@@ -11,8 +11,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-/* Write at most size - 1 characters and a NUL to `out` (size > 0). Returns how long the whole
- * text is: a result >= size means that it was cut. */
+/* Write at most size - 1 characters and a NUL to `out` (size > 0). Returns how long the
+ * whole text is: a result >= size means that it was cut. */
 size_t format(char *out, size_t size, const char *pattern, ...)
     __attribute__((format(printf, 3, 4)));
 size_t format_list(char *out, size_t size, const char *pattern, va_list arguments)

@@ -65,8 +65,8 @@ static const char *stamp_of(time_t second)
 
         gmtime_r(&second, &tm);
         format(sink.stamp, sizeof sink.stamp, "%04d-%02d-%02d%c%02d:%02d:%02d",
-                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                 sink.style == LOG_JSON ? 'T' : ' ', tm.tm_hour, tm.tm_min, tm.tm_sec);
+               tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+               sink.style == LOG_JSON ? 'T' : ' ', tm.tm_hour, tm.tm_min, tm.tm_sec);
         sink.stamp_second = second;
     }
     return sink.stamp;
@@ -124,7 +124,7 @@ static bool append_line(enum log_level level, const char *message, size_t limit)
     const char *stamp = stamp_of(now.tv_sec);
     if (sink.style == LOG_JSON) {
         format(head, sizeof head, "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"message\":\"",
-                 stamp, ms, log_level_names[level]);
+               stamp, ms, log_level_names[level]);
         fits = append_text(&used, limit, head) && append_json(&used, limit, message) &&
                append_text(&used, limit, "\"}\n");
     } else {
@@ -146,7 +146,7 @@ static void tell_drops(void)
         return;
     }
     format(note, sizeof note, "%lu log lines dropped: nobody reads them",
-             sink.dropped - sink.dropped_told);
+           sink.dropped - sink.dropped_told);
     if (append_line(LOG_WARN, note, BUFFER_SIZE)) {
         sink.dropped_told = sink.dropped;
     }

@@ -106,13 +106,14 @@ char *net_address_text(const struct net_address *address, char *out)
     if (v4 != NULL) {
         /* The port stands at the same offset in both kinds of address. */
         format(out, NET_ADDRESS_TEXT, "%u.%u.%u.%u:%u", v4[0], v4[1], v4[2], v4[3],
-                 ntohs(v6->sin6_port));
+               ntohs(v6->sin6_port));
     } else if (v6->sin6_family == AF_INET6 &&
                inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host) != NULL) {
-        bool has_zone = v6->sin6_scope_id != 0 && if_indextoname(v6->sin6_scope_id, zone) != NULL;
+        bool has_zone =
+            v6->sin6_scope_id != 0 && if_indextoname(v6->sin6_scope_id, zone) != NULL;
 
         format(out, NET_ADDRESS_TEXT, "[%s%s%s]:%u", host, has_zone ? "%" : "",
-                 has_zone ? zone : "", ntohs(v6->sin6_port));
+               has_zone ? zone : "", ntohs(v6->sin6_port));
     } else {
         format(out, NET_ADDRESS_TEXT, "?");
     }
@@ -177,7 +178,7 @@ int net_listen(const char *address, uint16_t port, int backlog, char error[NET_E
     }
     int saved = errno;
     format(error, NET_ERROR_TEXT, "cannot %s %s: %s", step, net_address_text(&where, text),
-             strerror(saved));
+           strerror(saved));
     if (fd != -1) {
         close(fd);
     }
@@ -199,9 +200,9 @@ enum net_accept_class net_accept_class(int error)
         return NET_ACCEPT_EMPTY;
     case EINTR:
     case ECONNABORTED:
-    case EPERM:       /* a firewall rule forbade it */
-    case EPROTO:      /* from here on: errors that were waiting on the new socket, which */
-    case ENETDOWN:    /* accept(2) says to treat like EAGAIN and to retry */
+    case EPERM:    /* a firewall rule forbade it */
+    case EPROTO:   /* from here on: errors that were waiting on the new socket, which */
+    case ENETDOWN: /* accept(2) says to treat like EAGAIN and to retry */
     case ENOPROTOOPT:
     case EHOSTDOWN:
     case ENONET:
@@ -219,18 +220,19 @@ int net_connect(const struct net_address *address, const char *source)
 {
     const int on = 1;
     struct net_address from;
-    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd =
+        socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd == -1) {
         return -1;
     }
-    /* Each of these may fail only for reasons that connect() will name as well. */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (source != NULL && net_numeric(source, 0, &from)) {
-        bind(fd, (struct sockaddr *)&from.storage, from.length);
-    }
-    if (connect(fd, (const struct sockaddr *)&address->storage, address->length) == -1 &&
-        errno != EINPROGRESS && errno != EINTR) {
+    bool has_source = source != NULL && net_numeric(source, 0, &from) &&
+                      from.storage.ss_family == address->storage.ss_family;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1 ||
+        (has_source &&
+         bind(fd, (const struct sockaddr *)&from.storage, from.length) == -1) ||
+        (connect(fd, (const struct sockaddr *)&address->storage, address->length) == -1 &&
+         errno != EINPROGRESS && errno != EINTR)) {
         int saved = errno;
 
         close(fd);

@@ -16,11 +16,12 @@
 /* Enough for every text in an error buffer. */
 #define NET_ERROR_TEXT 256
 
-/* The longest name of a host, and its NUL (RFC 1035: 253 characters; with room for a zone). */
+/* The longest name of a host, and its NUL (RFC 1035: 253 characters; with room for a zone).
+ */
 #define NET_HOST_TEXT 256
 
-/* The server's own health check connects from this loopback address, so that its connections
- * can be told from others'. (TCP's echo service is RFC 862.) */
+/* The server's own health check connects from this loopback address, so that its
+ * connections can be told from others'. (TCP's echo service is RFC 862.) */
 #define NET_HEALTH_CHECK_SOURCE "127.8.6.2"
 
 struct net_address {
@@ -31,7 +32,7 @@ struct net_address {
 /* What the loop should do after accept() failed with a given errno. */
 enum net_accept_class {
     NET_ACCEPT_EMPTY, /* EAGAIN: nothing waits */
-    NET_ACCEPT_NEXT,  /* that one connection failed before we took it: go on with the next */
+    NET_ACCEPT_NEXT, /* that one connection failed before we took it: go on with the next */
     NET_ACCEPT_PAUSE, /* no descriptors or memory: a retry at once would spin */
 };
 
@@ -39,8 +40,8 @@ enum net_accept_class {
  * when the text is neither. Needs no resolver. */
 bool net_numeric(const char *host, uint16_t port, struct net_address *address);
 
-/* Split "host:port" or "[v6]:port". `host` has NET_HOST_TEXT bytes. Returns NULL, or what is
- * wrong with the text; port 0 is wrong, too: nobody can connect to it. */
+/* Split "host:port" or "[v6]:port". `host` has NET_HOST_TEXT bytes. Returns NULL, or what
+ * is wrong with the text; port 0 is wrong, too: nobody can connect to it. */
 const char *net_split(const char *text, char *host, uint16_t *port);
 
 /* Print an address as 192.0.2.1:7 or [2001:db8::1]:7 into NET_ADDRESS_TEXT bytes; an IPv4
@@ -66,7 +67,7 @@ int net_accept(int listener, struct net_address *peer);
 enum net_accept_class net_accept_class(int error);
 
 /* Open a socket and begin to connect it; `source` may be NULL or a numeric IPv4 address to
- * come from. Returns the descriptor, to be polled for POLLOUT and asked by
+ * come from (not used for an IPv6 address). Returns the descriptor, to be polled for POLLOUT and asked by
  * net_connect_result(), or -1 with errno set. */
 int net_connect(const struct net_address *address, const char *source);
 

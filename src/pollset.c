@@ -20,8 +20,8 @@
 struct pollset {
     struct pollfd *polled; /* [0, count): what poll() looks at, in no order */
     size_t count;
-    uint32_t *places;      /* by descriptor: its index in `polled`, PARKED or NOT_HERE */
-    size_t capacity;       /* descriptors below this have room in every table */
+    uint32_t *places; /* by descriptor: its index in `polled`, PARKED or NOT_HERE */
+    size_t capacity;  /* descriptors below this have room in every table */
     struct deadlines deadlines; /* in ms since start_ns, wrapping */
     uint64_t start_ns;
     uint64_t now_ns;
@@ -98,7 +98,8 @@ static void enter_polled(struct pollset *set, int fd, short events)
 }
 
 /* The last one takes the free place. While a round is dispatched from the end to the start,
- * the last one was already served, and its revents are 0: nobody is served twice or missed. */
+ * the last one was already served, and its revents are 0: nobody is served twice or missed.
+ */
 static void leave_polled(struct pollset *set, int fd)
 {
     uint32_t place = set->places[fd];
@@ -239,7 +240,8 @@ static void dispatch_events(struct pollset *set, int found)
 static void dispatch_deadlines(struct pollset *set)
 {
     uint32_t now = (uint32_t)((set->now_ns - set->start_ns) / CLOCK_MS);
-    /* A callback may set a deadline that has passed already: that one is for the next round. */
+    /* A callback may set a deadline that has passed already: that one is for the next
+     * round. */
     for (size_t most = set->deadlines.count; most > 0; most--) {
         int fd = deadlines_take(&set->deadlines, now);
 

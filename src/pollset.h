@@ -1,9 +1,10 @@
-/* pollset: the set of descriptors that one loop waits for with poll(2), and their deadlines.
+/* pollset: the set of descriptors that one loop waits for with poll(2), and their
+ * deadlines.
  *
  * The set knows descriptors, wanted events and deadlines; what they mean is the caller's
- * business. It never opens or closes a descriptor. A descriptor whose wanted events are 0 is
- * parked: poll() does not look at it at all (so that POLLHUP and POLLERR, which cannot be
- * masked, do not make the loop spin), but its deadline counts.
+ * business. It never opens or closes a descriptor. A descriptor whose wanted events are 0
+ * is parked: poll() does not look at it at all (so that POLLHUP and POLLERR, which cannot
+ * be masked, do not make the loop spin), but its deadline counts.
  *
  * A callback may do anything with any descriptor of the set: change its events, set its
  * deadline, remove it, add another. After pollset_remove() no callback comes for that

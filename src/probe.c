@@ -90,7 +90,8 @@ static void keep_reply(struct probe *probe, const unsigned char *bytes, size_t l
     probe->reply_length += kept;
 }
 
-/* Compare what just came with what belongs there. Returns true when the probe is finished. */
+/* Compare what just came with what belongs there. Returns true when the probe is finished.
+ */
 static bool compare(struct probe *probe, const unsigned char *bytes, size_t length)
 {
     size_t left = probe->length - probe->received;
@@ -142,8 +143,8 @@ static bool receive(struct probe *probe, int fd)
 
 static bool send_rest(struct probe *probe, int fd)
 {
-    ssize_t n = send(fd, probe->message + probe->sent, probe->length - probe->sent,
-                     MSG_NOSIGNAL);
+    ssize_t n =
+        send(fd, probe->message + probe->sent, probe->length - probe->sent, MSG_NOSIGNAL);
 
     if (n == -1) {
         /* What the peer said before it closed explains more than our own EPIPE. */
@@ -191,7 +192,8 @@ bool probe_ready(struct probe *probe, int fd, short revents)
 
 int probe_wait_fd(int fd, short events, uint64_t deadline_ns, int stop_fd)
 {
-    struct pollfd pfds[2] = {{.fd = fd, .events = events}, {.fd = stop_fd, .events = POLLIN}};
+    struct pollfd pfds[2] = {{.fd = fd, .events = events},
+                             {.fd = stop_fd, .events = POLLIN}};
 
     for (;;) {
         uint64_t now = clock_now_ns();

@@ -17,8 +17,8 @@ enum probe_outcome {
     PROBE_NOT_RESOLVED, /* the name has no address */
     PROBE_REFUSED,      /* nobody listens there */
     PROBE_UNREACHABLE,  /* no route, or an error of the network */
-    PROBE_TIMED_OUT,    /* no answer to resolving, to connecting, or no whole reply, in time */
-    PROBE_DIFFERS,      /* the reply is not what was sent, or longer */
+    PROBE_TIMED_OUT, /* no answer to resolving, to connecting, or no whole reply, in time */
+    PROBE_DIFFERS,   /* the reply is not what was sent, or longer */
     PROBE_CLOSED_EARLY, /* the peer ended the connection before the whole reply */
     PROBE_RESET,        /* the peer reset the connection */
     PROBE_INTERRUPTED,  /* we were told to stop */
@@ -49,9 +49,9 @@ struct probe {
 
     size_t sent;
     size_t received;
-    size_t differs_at;          /* PROBE_DIFFERS: offset of the first wrong byte; the length */
-                                /* of the message if the reply goes on behind it */
-    unsigned char expected, got; /* the bytes there */
+    size_t differs_at; /* PROBE_DIFFERS: offset of the first wrong byte; the length */
+                       /* of the message if the reply goes on behind it */
+    unsigned char expected, got;          /* the bytes there */
     unsigned char reply[PROBE_REPLY_MAX]; /* its first bytes */
     size_t reply_length;
 
@@ -79,8 +79,8 @@ bool probe_ready(struct probe *probe, int fd, short revents);
 void probe_fail(struct probe *probe, enum probe_outcome outcome, int error);
 enum probe_outcome probe_outcome_of(int error);
 
-/* Wait until `fd` has one of `events`, `deadline_ns` passes, or `stop_fd` (-1: none) becomes
- * readable. Returns the revents of fd; 0 at the deadline; -1 for stop_fd. */
+/* Wait until `fd` has one of `events`, `deadline_ns` passes, or `stop_fd` (-1: none)
+ * becomes readable. Returns the revents of fd; 0 at the deadline; -1 for stop_fd. */
 int probe_wait_fd(int fd, short events, uint64_t deadline_ns, int stop_fd);
 
 /* Drive the probe to its end; PROBE_INTERRUPTED as soon as `stop_fd` is readable. */

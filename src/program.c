@@ -42,8 +42,8 @@ bool program_print(const char *text)
     return write_all(STDOUT_FILENO, text);
 }
 
-int program_start(const struct config_program *program, int argc, char *argv[], void *values,
-                  int *exit_code)
+int program_start(const struct config_program *program, int argc, char *argv[],
+                  void *values, int *exit_code)
 {
     bool is_written = true;
     int wish = config_load(program, argc, argv, values, print_mistake, NULL);

@@ -11,9 +11,10 @@
 
 /* Load `values` as config_load() does, print mistakes to stderr, and do what --help,
  * --version, --check-config and --print-config ask for. Returns CONFIG_RUN or one of the
- * program's own actions; for everything else *exit_code is set and CONFIG_MISTAKES returned. */
-int program_start(const struct config_program *program, int argc, char *argv[], void *values,
-                  int *exit_code);
+ * program's own actions; for everything else *exit_code is set and CONFIG_MISTAKES
+ * returned. */
+int program_start(const struct config_program *program, int argc, char *argv[],
+                  void *values, int *exit_code);
 
 /* Print a text to stdout, without buffering. Returns false when that fails. */
 bool program_print(const char *text);

@@ -17,8 +17,8 @@
 struct resolve {
     atomic_int holders;
     atomic_bool is_done; /* status and list are valid */
-    int read_end;  /* the caller's; closed when it lets go */
-    int write_end; /* the thread's; closing it is the report */
+    int read_end;        /* the caller's; closed when it lets go */
+    int write_end;       /* the thread's; closing it is the report */
     char host[NET_HOST_TEXT];
     char port[8];
     int status; /* of getaddrinfo() */

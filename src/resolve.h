@@ -1,8 +1,8 @@
 /* resolve: getaddrinfo(3) that poll(2) can wait for.
  *
  * getaddrinfo() blocks, for many seconds when a name server is silent, and cannot be
- * interrupted. It runs in a thread of its own here, so that a signal or a timeout still ends
- * the wait at once; an abandoned look-up ends by itself and frees what it holds. */
+ * interrupted. It runs in a thread of its own here, so that a signal or a timeout still
+ * ends the wait at once; an abandoned look-up ends by itself and frees what it holds. */
 #ifndef ECHOLAB_RESOLVE_H
 #define ECHOLAB_RESOLVE_H
 

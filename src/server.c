@@ -41,10 +41,10 @@
 struct server {
     const struct server_config *config;
     struct pollset *set;
-    struct echo *sessions;    /* by descriptor; id 0: this descriptor is no session */
-    size_t capacity;          /* of that table */
-    int listener;             /* -1 once closed */
-    int signals;              /* the self-pipe's end */
+    struct echo *sessions; /* by descriptor; id 0: this descriptor is no session */
+    size_t capacity;       /* of that table */
+    int listener;          /* -1 once closed */
+    int signals;           /* the self-pipe's end */
     size_t max_connections;
     size_t connections; /* now */
     uint32_t last_id;
@@ -70,7 +70,8 @@ static uint64_t drain_quiet_ns(const struct server *server)
     return quarter < DRAIN_QUIET_NS ? quarter : DRAIN_QUIET_NS;
 }
 
-/* ---- sessions -------------------------------------------------------------------------- */
+/* ---- sessions --------------------------------------------------------------------------
+ */
 
 /* A full table stops the accepting; so does an end. */
 static void want_connections(struct server *server)
@@ -96,7 +97,8 @@ static bool reserve_session(struct server *server, int fd)
     if (sessions == NULL) {
         return false;
     }
-    memset(sessions + server->capacity, 0, (capacity - server->capacity) * sizeof *sessions);
+    memset(sessions + server->capacity, 0,
+           (capacity - server->capacity) * sizeof *sessions);
     server->sessions = sessions;
     server->capacity = capacity;
     return true;
@@ -142,8 +144,8 @@ static void close_session(struct server *server, int fd, const char *reason)
     struct echo *session = &server->sessions[fd];
 
     pollset_remove(server->set, fd);
-    log_line(session_level(session), "connection %" PRIu32 " closed: %s, %" PRIu64
-             " bytes echoed%s", session->id,
+    log_line(session_level(session),
+             "connection %" PRIu32 " closed: %s, %" PRIu64 " bytes echoed%s", session->id,
              session->error != 0 ? strerror(session->error) : reason, session->echoed_bytes,
              session->has_late_bytes ? ", later ones not" : "");
     server->echoed_bytes += session->echoed_bytes;
@@ -159,8 +161,8 @@ static void cut_session(struct server *server, int fd, const char *reason)
     const struct echo *session = &server->sessions[fd];
 
     server->cut++;
-    log_warn("connection %" PRIu32 " cut: %zu bytes pending, %zu not acknowledged", session->id,
-             echo_pending_bytes(session), net_unacknowledged(fd));
+    log_warn("connection %" PRIu32 " cut: %zu bytes pending, %zu not acknowledged",
+             session->id, echo_pending_bytes(session), net_unacknowledged(fd));
     close_session(server, fd, reason);
 }
 
@@ -220,7 +222,8 @@ static void on_session_deadline(struct server *server, int fd)
     } /* else it was told to end; the drain's own deadline is what counts */
 }
 
-/* ---- the listener ---------------------------------------------------------------------- */
+/* ---- the listener ----------------------------------------------------------------------
+ */
 
 static void pause_accepting(struct server *server, int error)
 {
@@ -271,7 +274,8 @@ static void accept_some(struct server *server, int most)
     }
 }
 
-/* ---- stopping -------------------------------------------------------------------------- */
+/* ---- stopping --------------------------------------------------------------------------
+ */
 
 static void cut_all(struct server *server, const char *reason)
 {
@@ -329,7 +333,8 @@ static void on_drain_deadline(struct server *server)
     }
 }
 
-/* ---- the loop -------------------------------------------------------------------------- */
+/* ---- the loop --------------------------------------------------------------------------
+ */
 
 static void on_event(void *context, int fd, short revents)
 {
@@ -391,13 +396,14 @@ static bool fit_limits(struct server *server)
 static int open_listener(const struct server_config *config)
 {
     char error[NET_ERROR_TEXT];
-    int fd = net_listen(config->address, (uint16_t)config->port, (int)config->listen_backlog,
-                        error);
+    int fd = net_listen(config->address, (uint16_t)config->port,
+                        (int)config->listen_backlog, error);
 
     if (fd == -1 && strcmp(config->address, "::") == 0 &&
         (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
         log_warn("%s; there is no IPv6 here, falling back to 0.0.0.0", error);
-        fd = net_listen("0.0.0.0", (uint16_t)config->port, (int)config->listen_backlog, error);
+        fd = net_listen("0.0.0.0", (uint16_t)config->port, (int)config->listen_backlog,
+                        error);
     }
     if (fd == -1) {
         log_error("%s", error);
@@ -456,8 +462,6 @@ static bool listen_and_serve(struct server *server)
 
     is_good = is_good && loop(server, is_empty);
     cut_all(server, "fatal error");
-    log_info("stopped: %" PRIu64 " connections, %" PRIu64 " bytes echoed, %" PRIu64 " cut",
-             server->accepted, server->echoed_bytes, server->cut);
     return is_good;
 }
 
@@ -482,9 +486,12 @@ int server_run(const struct server_config *config)
     }
     if (server->signals != -1) {
         selfpipe_close();
+        log_info("self-pipe closed");
     }
     pollset_free(server->set);
     free(server->sessions);
+    log_info("stopped: %" PRIu64 " connections, %" PRIu64 " bytes echoed, %" PRIu64 " cut",
+             server->accepted, server->echoed_bytes, server->cut);
     bool is_clean = is_good && server->cut == 0;
     free(server);
     return is_clean ? 0 : 1;

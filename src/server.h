@@ -4,14 +4,15 @@
  * polled: further connections wait in the kernel's backlog, and the first slot that becomes
  * free takes the next one at once. When descriptors or memory run out, the listener pauses.
  *
- * Signals, through the self-pipe: SIGTERM and SIGINT stop the server, a second one at once. */
+ * Signals, through the self-pipe: SIGTERM and SIGINT stop the server, a second one at once.
+ */
 #ifndef ECHOLAB_SERVER_H
 #define ECHOLAB_SERVER_H
 
 #include "server_config.h"
 
-/* Serve until a signal ends it; logs what happens. Returns the exit code: 0 stopped cleanly;
- * 1 stopped with connections cut, or a fatal error, which was logged. */
+/* Serve until a signal ends it; logs what happens. Returns the exit code: 0 stopped
+ * cleanly; 1 stopped with connections cut, or a fatal error, which was logged. */
 int server_run(const struct server_config *config);
 
 #endif

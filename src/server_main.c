@@ -1,4 +1,5 @@
-/* echo-server: reads its configuration, serves, exits (0 clean, 1 cut or fatal, 2 usage). */
+/* echo-server: reads its configuration, serves, exits (0 clean, 1 cut or fatal, 2 usage).
+ */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,7 +18,8 @@
 #define LOG_PATIENCE_MS 200
 
 /* Where the server that listens on `config->address` can be reached from the same host. */
-static void reachable_address(const struct server_config *config, struct net_address *address)
+static void reachable_address(const struct server_config *config,
+                              struct net_address *address)
 {
     const char *host = config->address;
 

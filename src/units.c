@@ -6,13 +6,14 @@
 #include "clock.h"
 #include "format.h"
 
-/* Longest first; the parser takes the first whose name is all letters up to the next digit. */
+/* Longest first; the parser takes the first whose name is all letters up to the next digit.
+ */
 static const struct {
     const char *name;
     uint64_t ns;
 } units[] = {
-    {"h", 3600 * CLOCK_S}, {"m", 60 * CLOCK_S},       {"s", CLOCK_S}, {"ms", CLOCK_MS},
-    {"us", CLOCK_US},      {"\xc2\xb5s", CLOCK_US},   {"ns", 1},
+    {"h", 3600 * CLOCK_S}, {"m", 60 * CLOCK_S},     {"s", CLOCK_S}, {"ms", CLOCK_MS},
+    {"us", CLOCK_US},      {"\xc2\xb5s", CLOCK_US}, {"ns", 1},
 };
 
 static bool is_digit(char c)
@@ -90,7 +91,8 @@ static bool take_component(const char **text, uint64_t *total)
         place /= 10; /* each digit is worth a tenth of the one before */
         fraction_ns += place * (uint64_t)(*fraction - '0');
     }
-    return multiply_add(&whole, unit, fraction_ns) && !__builtin_add_overflow(*total, whole, total);
+    return multiply_add(&whole, unit, fraction_ns) &&
+           !__builtin_add_overflow(*total, whole, total);
 }
 
 bool units_parse_duration(const char *text, uint64_t *ns)
@@ -118,8 +120,8 @@ char *units_format_duration(char *out, uint64_t ns)
         uint64_t count = ns / units[i].ns;
 
         if (count > 0) {
-            used += format(out + used, UNITS_DURATION_TEXT - used, "%" PRIu64 "%s",
-                                     count, units[i].name);
+            used += format(out + used, UNITS_DURATION_TEXT - used, "%" PRIu64 "%s", count,
+                           units[i].name);
             ns %= units[i].ns;
         }
     }

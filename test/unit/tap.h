@@ -19,35 +19,51 @@
 
 static int tap_run, tap_failed;
 
-#define ok(condition, ...)               tap_ok((condition), __FILE__, __LINE__, __VA_ARGS__)
-#define is_int(got, wanted, ...)         ok(tap_same_int((got), (wanted)), __VA_ARGS__)
-#define is_str(got, wanted, ...)         ok(tap_same_str((got), (wanted)), __VA_ARGS__)
-#define is_mem(got, wanted, length, ...) ok(tap_same_mem((got), (wanted), (length)), __VA_ARGS__)
+#define ok(condition, ...)       tap_ok((condition), __FILE__, __LINE__, __VA_ARGS__)
+#define is_int(got, wanted, ...) ok(tap_same_int((got), (wanted)), __VA_ARGS__)
+#define is_str(got, wanted, ...) ok(tap_same_str((got), (wanted)), __VA_ARGS__)
+#define is_mem(got, wanted, length, ...)                                                   \
+    ok(tap_same_mem((got), (wanted), (length)), __VA_ARGS__)
 
 /* The test is not run here; the text says why. */
-#define skip(...) tap_line("ok", " # SKIP ", __VA_ARGS__)
+#define skip(...) tap_skip(__VA_ARGS__)
 
 #define TAP_FUNCTION __attribute__((unused)) static
 
-TAP_FUNCTION __attribute__((format(printf, 3, 4))) void tap_line(const char *verdict,
-                                                                const char *mark,
-                                                                const char *name, ...)
+TAP_FUNCTION __attribute__((format(printf, 3, 0))) void
+tap_list(const char *verdict, const char *mark, const char *name, va_list arguments)
 {
-    va_list arguments;
-
     printf("%s %d%s", verdict, ++tap_run, mark);
-    va_start(arguments, name);
     vprintf(name, arguments);
-    va_end(arguments);
     printf("\n");
     fflush(stdout);
 }
 
+TAP_FUNCTION __attribute__((format(printf, 1, 2))) void tap_skip(const char *why, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, why);
+    tap_list("ok", " # SKIP ", why, arguments);
+    va_end(arguments);
+}
+
 /* Returns whether the check passed, so that a test can stop early. */
-#define tap_ok(condition, file, line, ...)                                                     \
-    ((condition) ? (tap_line("ok", " - ", __VA_ARGS__), true)                                  \
-                 : (tap_failed++, tap_line("not ok", " - ", __VA_ARGS__),                      \
-                    printf("# failed at %s:%d\n", file, line), false))
+TAP_FUNCTION __attribute__((format(printf, 4, 5))) bool
+tap_ok(bool condition, const char *file, int line, const char *name, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, name);
+    tap_list(condition ? "ok" : "not ok", " - ", name, arguments);
+    va_end(arguments);
+    if (!condition) {
+        tap_failed++;
+        printf("# failed at %s:%d\n", file, line);
+        fflush(stdout);
+    }
+    return condition;
+}
 
 TAP_FUNCTION bool tap_same_int(long long got, long long wanted)
 {

@@ -72,7 +72,8 @@ int main(void)
 
     ok(units_parse_whole("65535", &number) && number == 65535, "a whole number");
     ok(units_parse_whole("007", &number) && number == 7, "leading zeros are decimal");
-    ok(units_parse_whole("18446744073709551615", &number) && number == UINT64_MAX, "the largest");
+    ok(units_parse_whole("18446744073709551615", &number) && number == UINT64_MAX,
+       "the largest");
     ok(!units_parse_whole("18446744073709551616", &number), "one more overflows");
     ok(!units_parse_whole("", &number) && !units_parse_whole("-1", &number) &&
            !units_parse_whole("1x", &number) && !units_parse_whole(" 1", &number) &&

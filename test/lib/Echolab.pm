@@ -1,0 +1,197 @@
+package Echolab;
+
+# What the tests share: programs started in the background, their logs, sockets to them.
+# Every wait has an end; every process is ended by its id.
+
+use strict;
+use warnings;
+use Exporter 'import';
+use File::Temp qw(tempdir);
+use IO::Socket::IP;
+use POSIX qw(WNOHANG);
+use Socket qw(:all);
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(
+    start_program start_server log_of wait_for wait_for_log exit_of stop_program
+    connect_to send_all receive receive_until_eof echo_of half_close reset_connection
+    run_program slurp temp_dir cpu_seconds
+);
+
+# build/ or build/asan/: which flavour of the programs is tested.
+our $build = $ENV{ECHOLAB_BUILD} // 'build';
+our $dir   = tempdir(CLEANUP => 1);
+our %running;    # pid => program, of those not waited for
+my $count = 0;
+
+$SIG{PIPE} = 'IGNORE';
+
+END {
+    my $status = $?;
+    for my $pid (keys %running) {
+        kill 'KILL', $pid;
+        waitpid $pid, 0;
+    }
+    $? = $status;
+}
+
+sub temp_dir { return $dir }
+
+sub slurp {
+    my ($path) = @_;
+    open my $file, '<:raw', $path or return '';
+    local $/;
+    my $text = <$file>;
+    return $text // '';
+}
+
+# start_program([arguments], env => {...}, wrap => [...]) runs it in the background, its
+# stdout and stderr in files.
+sub start_program {
+    my ($command, %how) = @_;
+    my $n   = ++$count;
+    my %p   = (out => "$dir/out.$n", err => "$dir/err.$n");
+    my $out = $how{stdout} // $p{out};
+    my $pid = fork // die "fork: $!";
+    if ($pid == 0) {
+        open STDIN,  '<', '/dev/null' or die;
+        open STDOUT, '>', $out    or die if !ref $out;
+        open STDOUT, '>&', $out   or die if ref $out;
+        open STDERR, '>', $p{err} or die;
+        delete @ENV{grep { /^(SERVER|CLI)_/ } keys %ENV};
+        %ENV = (%ENV, %{ $how{env} // {} });
+        $SIG{PIPE} = 'DEFAULT';
+        exec @{ $how{wrap} // [] }, @$command or POSIX::_exit(127);
+    }
+    $p{pid} = $pid;
+    my $program = \%p;
+    $running{$pid} = $program;
+    return $program;
+}
+
+sub log_of { my ($program) = @_; return slurp($program->{out}) }
+
+# Waits until the code gives a true value, which is returned; undef after the time.
+sub wait_for {
+    my ($code, $seconds) = @_;
+    my $end = time + ($seconds // 5);
+    for (;;) {
+        my $value = $code->();
+        return $value if $value;
+        return undef if time > $end;
+        sleep 0.01;
+    }
+}
+
+sub wait_for_log {
+    my ($program, $pattern, $seconds) = @_;
+    return wait_for(sub { log_of($program) =~ $pattern ? ($1 // 1) : 0 }, $seconds);
+}
+
+# start_server(option => value...) on a free port; _env, _wrap as for start_program.
+sub start_server {
+    my (%options) = @_;
+    my $env  = delete $options{_env}  // {};
+    my $wrap = delete $options{_wrap} // [];
+    my $out  = delete $options{_stdout};
+    my @arguments = map { ("--$_", $options{$_}) } sort keys %options;
+    push @arguments, '--port', 0 if !exists $options{port};
+    my $server = start_program(["$build/echo-server", @arguments],
+        env => $env, wrap => $wrap, stdout => $out);
+    return $server if defined $out;
+    $server->{port} = wait_for_log($server, qr/listening on \S*:(\d+)/)
+        // die "the server did not start: " . slurp($server->{err}) . log_of($server);
+    return $server;
+}
+
+# The exit code, waiting for it at most so long; undef: it still runs. 128 + signal if killed.
+sub exit_of {
+    my ($program, $seconds) = @_;
+    return $program->{code} if exists $program->{code};
+    wait_for(sub { waitpid($program->{pid}, WNOHANG) == $program->{pid} }, $seconds // 10)
+        or return undef;
+    delete $running{ $program->{pid} };
+    $program->{code} = ($? & 127) ? 128 + ($? & 127) : $? >> 8;
+    return $program->{code};
+}
+
+sub stop_program {
+    my ($program, $seconds) = @_;
+    kill 'TERM', $program->{pid};
+    return exit_of($program, $seconds);
+}
+
+# run_program([command], env, seconds): (exit code, stdout, stderr).
+sub run_program {
+    my ($command, %how) = @_;
+    my $program = start_program($command, %how);
+    my $code    = exit_of($program, $how{seconds} // 10);
+    if (!defined $code) {
+        kill 'KILL', $program->{pid};
+        exit_of($program);
+        $code = 'still running';
+    }
+    return ($code, log_of($program), slurp($program->{err}));
+}
+
+sub connect_to {
+    my ($port, %how) = @_;
+    my $socket = IO::Socket::IP->new(
+        PeerHost => $how{host} // '127.0.0.1', PeerPort => $port,
+        Type => SOCK_STREAM, Timeout => $how{timeout} // 5) or return undef;
+    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
+    $socket->blocking(1);
+    return $socket;
+}
+
+sub send_all {
+    my ($socket, $bytes) = @_;
+    my $sent = 0;
+    while ($sent < length $bytes) {
+        my $n = syswrite $socket, $bytes, length($bytes) - $sent, $sent;
+        return $sent if !defined $n;
+        $sent += $n;
+    }
+    return $sent;
+}
+
+# Up to $length bytes, until EOF, an error, or $seconds without any.
+sub receive {
+    my ($socket, $length, $seconds) = @_;
+    my $bytes = '';
+    while (length $bytes < $length) {
+        my $ready = '';
+        vec($ready, fileno $socket, 1) = 1;
+        select($ready, undef, undef, $seconds // 5) or last;
+        my $left = $length - length $bytes;
+        my $n    = sysread $socket, $bytes, $left < 65536 ? $left : 65536, length $bytes;
+        last if !$n;
+    }
+    return $bytes;
+}
+
+sub receive_until_eof { my ($socket, $seconds) = @_; return receive($socket, 1 << 40, $seconds) }
+
+sub echo_of {
+    my ($socket, $bytes) = @_;
+    send_all($socket, $bytes);
+    return receive($socket, length $bytes);
+}
+
+sub half_close { my ($socket) = @_; return shutdown $socket, SHUT_WR }
+
+# close() with SO_LINGER 0 sends RST (socket(7)).
+sub reset_connection {
+    my ($socket) = @_;
+    setsockopt $socket, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0);
+    return close $socket;
+}
+
+# User and system time of a process so far.
+sub cpu_seconds {
+    my ($pid) = @_;
+    my @fields = split ' ', slurp("/proc/$pid/stat") =~ s/^.*\) //r;
+    return ($fields[11] + $fields[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+1;
