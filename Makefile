@@ -71,6 +71,7 @@ probe_links     := probe net units format
 
 # Calls that a test replaces by its own.
 echo_wrap := -Wl,--wrap=send,--wrap=recv,--wrap=malloc
+pollset_wrap := -Wl,--wrap=poll,--wrap=ppoll,--wrap=clock_gettime
 
 # ---- products ----------------------------------------------------------------------------
 

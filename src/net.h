@@ -67,8 +67,8 @@ int net_accept(int listener, struct net_address *peer);
 enum net_accept_class net_accept_class(int error);
 
 /* Open a socket and begin to connect it; `source` may be NULL or a numeric IPv4 address to
- * come from (not used for an IPv6 address). Returns the descriptor, to be polled for POLLOUT and asked by
- * net_connect_result(), or -1 with errno set. */
+ * come from (not used for an IPv6 address). Returns the descriptor, to be polled for
+ * POLLOUT and asked by net_connect_result(), or -1 with errno set. */
 int net_connect(const struct net_address *address, const char *source);
 
 /* How the connect ended: 0 or an errno (SO_ERROR, connect(2)). */

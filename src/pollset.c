@@ -229,9 +229,14 @@ static void dispatch_events(struct pollset *set, int found)
         }
         short revents = set->polled[i].revents;
 
+        if (revents == 0) {
+            continue;
+        }
+        found--;
+        set->polled[i].revents = 0;
+        /* A callback before may have changed what is wanted. */
+        revents &= (short)(set->polled[i].events | POLLERR | POLLHUP | POLLNVAL);
         if (revents != 0) {
-            found--;
-            set->polled[i].revents = 0;
             set->callbacks->on_event(set->context, set->polled[i].fd, revents);
         }
     }

@@ -8,8 +8,9 @@
  *
  * A callback may do anything with any descriptor of the set: change its events, set its
  * deadline, remove it, add another. After pollset_remove() no callback comes for that
- * descriptor, not even for an event that was found before; a descriptor that is added in a
- * callback, even one with the same number, is looked at in the next round.
+ * descriptor, not even for an event that was found before, and after pollset_want() none
+ * for an event that is not wanted any more; a descriptor that is added in a callback, even
+ * one with the same number, is looked at in the next round.
  *
  * Descriptors are the keys: the kernel hands out the smallest that is free (open(2)), so
  * tables indexed by them stay dense. */
