@@ -7,8 +7,9 @@ VERSION := 0.1.0
 
 # A compiler for musl: musl-gcc where the system's C library is another (Debian), the
 # system's own where it is musl (Alpine). CC=... on the command line wins.
+# Looked for at each use: `make setup` may install it in the same run.
 ifeq ($(origin CC),default)
-CC := $(firstword $(notdir $(shell command -v musl-gcc)) cc)
+CC = $(firstword $(notdir $(shell command -v musl-gcc)) cc)
 endif
 # A compiler with sanitizers, for the tests.
 HOST_CC := gcc
@@ -37,11 +38,9 @@ ASAN_CFLAGS    := $(BASE_FLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=addres
 ASAN_LDFLAGS   := -fsanitize=address,undefined
 
 INIH = $(shell $(HOST_CC) -print-file-name=libinih.a 2>/dev/null || $(CC) -print-file-name=libinih.a)
-ifeq ($(notdir $(CC)),musl-gcc)
 # musl-gcc must not see /usr/include: a folder that holds only ini.h is enough.
 INIH_HEADER := build/include/ini.h
 STATIC_CFLAGS += -Ibuild/include
-endif
 
 # Short lines for people; V=1 shows the commands.
 ifneq ($(V),1)

@@ -41,14 +41,13 @@ make_debian_base()
     "$here/setup.sh" base >&2
     [ "$(id -u)" -eq 0 ] || fail "making a Debian root needs root: run this once with sudo"
     suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-    log=$(mktemp)
-    root=$(mktemp)
-    trap 'rm -f "$log" "$root"' EXIT
+    dir=$(mktemp -d)
+    trap 'rm -rf "$dir"' EXIT
     mmdebstrap --variant=minbase --include=gcc,make,musl-tools,libinih-dev,busybox-static \
-        "${suite:-bookworm}" "$root" >"$log" 2>&1 ||
-        { tail -n 5 "$log" >&2; fail "mmdebstrap could not make a Debian root"; }
-    docker import "$root" "$debian_base" >/dev/null
-    rm -f "$log" "$root"
+        "${suite:-bookworm}" "$dir/root.tar" >"$dir/log" 2>&1 ||
+        { tail -n 5 "$dir/log" >&2; fail "mmdebstrap could not make a Debian root"; }
+    docker import "$dir/root.tar" "$debian_base" >/dev/null
+    rm -rf "$dir"
     trap - EXIT
 }
 

@@ -21,10 +21,10 @@ needs()
 {
     cat <<'NEEDS'
 build gcc gcc
+build /usr/include/stdio.h libc6-dev
 build make make
 build musl-gcc musl-tools
 build /usr/include/ini.h libinih-dev
-check gcc gcc
 check prove perl
 check strace strace
 check ip iproute2

@@ -6,6 +6,14 @@
  * is parked: poll() does not look at it at all (so that POLLHUP and POLLERR, which cannot
  * be masked, do not make the loop spin), but its deadline counts.
  *
+ * Two tiers. poll() costs time for every descriptor, ready or not. So the set looks in
+ * every round at the hot ones only: those with an event in the last milliseconds. The cold
+ * ones are looked at in slices, as often as a fixed share of the time allows; one that has
+ * an event turns hot. When nothing happens for long, one poll() sleeps over all. So idle
+ * descriptors cost a bounded share of the CPU under load, and nothing at rest; in exchange
+ * a cold descriptor's event may wait for its slice, some tens of milliseconds at 10,000
+ * descriptors under full load. Sets of a few tens have one tier.
+ *
  * A callback may do anything with any descriptor of the set: change its events, set its
  * deadline, remove it, add another. After pollset_remove() no callback comes for that
  * descriptor, not even for an event that was found before, and after pollset_want() none
@@ -41,6 +49,10 @@ void pollset_free(struct pollset *set);
  * 0) and no deadline. Returns false, changing nothing, when there is no memory. */
 bool pollset_add(struct pollset *set, int fd, short events);
 
+/* Look at a descriptor in the set in every round, however quiet it is: a listener, a pipe
+ * that brings signals. */
+void pollset_pin(struct pollset *set, int fd);
+
 /* Change the wanted events of a descriptor in the set. */
 void pollset_want(struct pollset *set, int fd, short events);
 
@@ -63,5 +75,18 @@ bool pollset_wait(struct pollset *set);
 /* The time at which this round's waiting ended, in ns of clock_now_ns(): one clock reading
  * serves all callbacks of a round. */
 uint64_t pollset_now(const struct pollset *set);
+
+/* What the set did so far, and what it holds. */
+struct pollset_counts {
+    size_t hot, cold; /* descriptors now */
+    uint64_t rounds;  /* calls of pollset_wait() */
+    uint64_t slices;  /* of cold descriptors looked at */
+    uint64_t sweeps;  /* times that all cold descriptors were looked at in slices */
+    uint64_t sleeps;  /* poll() calls over everything */
+};
+struct pollset_counts pollset_counts(const struct pollset *set);
+
+/* Do the set's tables agree with each other? For tests; costs time for every descriptor. */
+bool pollset_is_sound(const struct pollset *set);
 
 #endif

@@ -440,6 +440,8 @@ static bool accept_and_serve(struct server *server)
         log_error("no memory for the poll set");
         return false;
     }
+    pollset_pin(server->set, server->signals);
+    pollset_pin(server->set, server->listener);
     log_info("listening on %s", net_local_text(server->listener, text));
     log_flush();
     bool is_good = loop(server, is_draining);

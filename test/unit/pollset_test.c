@@ -12,7 +12,7 @@
 #include "clock.h"
 #include "tap.h"
 
-#define FDS   96 /* descriptors 0 to FDS - 1 may be in the set */
+#define FDS   400 /* descriptors 0 to FDS - 1 may be in the set */
 #define STEPS 1000000
 
 /* A ready descriptor is called back within this time of the world's clock. */
@@ -30,8 +30,9 @@ static struct {
 
 static uint64_t now_ns = 1000 * CLOCK_S;
 static struct pollset *set;
-static bool is_random; /* callbacks do random things */
-static int poll_errno; /* the next poll() fails with it */
+static bool is_random;  /* callbacks do random things */
+static bool is_resting; /* nothing becomes ready by itself */
+static int poll_errno;  /* the next poll() fails with it */
 static long event_calls, deadline_calls, poll_calls, wrong;
 static size_t polled_fds; /* looked at, in all */
 
@@ -111,7 +112,7 @@ static int poll_for(struct pollfd *pfds, nfds_t count, uint64_t timeout_ns)
     int n = look(pfds, count);
     if (n == 0 && timeout_ns != 0) {
         /* Somewhere in the wait one of them may become ready. */
-        if (count > 0 && (timeout_ns == UINT64_MAX || below(2) == 0)) {
+        if (count > 0 && !is_resting && (timeout_ns == UINT64_MAX || below(2) == 0)) {
             int fd = pfds[below((unsigned)count)].fd;
 
             now_ns += timeout_ns == UINT64_MAX ? CLOCK_MS : timeout_ns / 2;
@@ -372,16 +373,81 @@ static void test_model(void)
                 want(0, POLLIN);
             }
             round_of();
+            if (step % 64 == 0) {
+                PROMISE(pollset_is_sound(set));
+            }
         }
     }
     ok(event_calls > STEPS / 20, "%d random steps: %ld events", STEPS, event_calls);
     ok(deadline_calls > STEPS / 500, "... %ld deadlines", deadline_calls);
+    struct pollset_counts counts = pollset_counts(set);
+    ok(counts.slices > 1000 && counts.sweeps > 100 && counts.sleeps > 100,
+       "... both tiers: %llu slices, %llu sweeps, %llu sleeps over all",
+       (unsigned long long)counts.slices, (unsigned long long)counts.sweeps,
+       (unsigned long long)counts.sleeps);
     is_int(wrong, 0, "... no promise was broken");
+    pollset_free(set);
+}
+
+/* 300 descriptors, of which one talks all the time: the others are looked at rarely, but
+ * each is heard in time; at rest nothing is done at all. */
+static void test_tiers(void)
+{
+    uint64_t worst = 0;
+
+    begin();
+    for (int fd = 0; fd < 300; fd++) {
+        add(fd, POLLIN);
+    }
+    pollset_pin(set, 0);
+    uint64_t until = now_ns + CLOCK_S;
+    while (now_ns < until) {
+        become_ready(7, POLLIN);
+        round_of();
+    }
+    struct pollset_counts counts = pollset_counts(set);
+    is_int(counts.hot, 2, "the talker and the pinned one are hot");
+    is_int(counts.cold, 298, "... all others are cold");
+    polled_fds = 0;
+    long polls_before = poll_calls;
+    until = now_ns + CLOCK_S;
+    for (int n = 0; now_ns < until; n++) {
+        become_ready(7, POLLIN);
+        if (n % 20000 == 0) {
+            become_ready(200 + n / 20000 % 100, POLLIN);
+        }
+        uint64_t start = fds[200 + n / 20000 % 100].waiting_ns;
+        round_of();
+        if (start != 0 && fds[200 + n / 20000 % 100].waiting_ns == 0 &&
+            now_ns - start > worst) {
+            worst = now_ns - start;
+        }
+    }
+    long rounds = poll_calls - polls_before;
+    ok(polled_fds < (size_t)rounds * 20, "%zu looked at in %ld polls, not 300 in each",
+       polled_fds, rounds);
+    ok(worst < 20 * CLOCK_MS, "a cold one waits %llu us at most",
+       (unsigned long long)(worst / CLOCK_US));
+    set_deadline(9, now_ns + 60 * CLOCK_S);
+    long events_before = event_calls;
+    is_resting = true;
+    polls_before = poll_calls;
+    while (fds[9].has_deadline) {
+        round_of();
+    }
+    is_resting = false;
+    is_int(event_calls, events_before, "a minute of rest: no event");
+    ok(poll_calls - polls_before < 40, "... and %ld calls of poll()",
+       poll_calls - polls_before);
+    become_ready(250, POLLIN);
+    is_int(rounds_until_event(1), 1, "after a rest a cold one is heard at once");
+    is_int(wrong, 0, "no promise was broken");
     pollset_free(set);
 }
 
 int main(void)
 {
+    test_tiers();
     test_basics();
     test_errors();
     test_model();
