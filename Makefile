@@ -25,14 +25,20 @@ WARNINGS += -Werror
 endif
 BASE_FLAGS := $(STD) $(WARNINGS) $(SAFETY) $(DEFINES) -MMD -MP -Isrc
 
-# Small and static: every function in a section of its own, the unused ones dropped.
-STATIC_CFLAGS  := $(BASE_FLAGS) -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-pie
-STATIC_LDFLAGS := -static -no-pie -s -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,-z,noseparate-code
-# inih as packaged by Debian was built for glibc and asks for fopen64, which musl from 1.2.4
-# on no longer offers to the linker under that name; where it does, this changes nothing.
-STATIC_LDFLAGS += -Wl,--defsym=fopen64=fopen
-# musl's inet_ntop() is the last that asks for snprintf: ours serves it and saves 12 KiB.
+# Small and static: the whole program is optimised for size at once (LTO), every function is
+# in a section of its own, and the unused ones are dropped. Fat objects hold plain code, too,
+# which the unit tests link: there, calls can be replaced (--wrap).
+SMALL := -Oz -flto
+STATIC_CFLAGS  := $(BASE_FLAGS) $(SMALL) -ffat-lto-objects -ffunction-sections -fdata-sections \
+                  -fno-asynchronous-unwind-tables -fno-pie
+STATIC_LDFLAGS := -static -no-pie -s $(SMALL) -Wl,--gc-sections \
+                  -Wl,-z,relro,-z,now,-z,noexecstack,-z,noseparate-code
+# Two symbols that others ask for are served by ours: musl's inet_ntop() wants snprintf, and
+# has format(); inih has functions that open files, which are never called, so that stdio
+# stays out. (As packaged by Debian, for glibc, it asks for fopen64, which musl from 1.2.4
+# on does not offer to the linker.)
 STATIC_LDFLAGS += -Wl,--defsym=snprintf=format
+STATIC_LDFLAGS += -Wl,--defsym=fopen64=abort,--defsym=fopen=abort,--defsym=fgets=abort,--defsym=fclose=abort
 ASAN_CFLAGS    := $(BASE_FLAGS) -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
                   -fno-sanitize-recover=all
 ASAN_LDFLAGS   := -fsanitize=address,undefined
@@ -50,7 +56,7 @@ endif
 # ---- what links into which ---------------------------------------------------------------
 
 COMMON_OBJECTS := format ensure log escape units config net program selfpipe probe
-SERVER_OBJECTS := $(COMMON_OBJECTS) deadlines pollset echo server_config server server_main
+SERVER_OBJECTS := $(COMMON_OBJECTS) deadlines pollset echo server_config worker crew server server_main
 CLIENT_OBJECTS := $(COMMON_OBJECTS) resolve client_config client client_main
 
 # A unit test links its module and what lies below it, nothing else.
@@ -185,7 +191,7 @@ build/asan/%_test: build/asan/%_test.o $$(addsuffix .o,$$(addprefix build/asan/,
 	$(call Q,LINK)$(HOST_CC) $(ASAN_LDFLAGS) -o $@ $^ $($*_wrap) -linih -lpthread
 
 build/static/%_test: build/static/%_test.o $$(addsuffix .o,$$(addprefix build/static/,$$($$*_links)))
-	$(call Q,LINK)$(CC) -static -no-pie -Wl,--defsym=fopen64=fopen -o $@ $^ $($*_wrap) $(INIH)
+	$(call Q,LINK)$(CC) -static -no-pie -fno-lto -Wl,--defsym=fopen64=fopen -o $@ $^ $($*_wrap) $(INIH)
 
 PROVE := prove -Itest/lib --timer
 

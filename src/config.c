@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ensure.h"
@@ -100,7 +99,9 @@ static const char *allowed(const struct config_key *key, char out[ALLOWED_MAX])
 
     switch (key->type) {
     case CONFIG_WHOLE:
-        format(out, ALLOWED_MAX, "%" PRIu64 " to %" PRIu64, key->min, key->max);
+        format(out, ALLOWED_MAX, "%" PRIu64 " to %" PRIu64 "%s%s", key->min, key->max,
+               key->choices != NULL ? ", " : "",
+               key->choices != NULL ? key->choices[0] : "");
         break;
     case CONFIG_DURATION:
         format(out, ALLOWED_MAX, "%s to %s, like 500ms, 10s or 1m2s",
@@ -132,6 +133,10 @@ static const char *set_number(const struct config_key *key, const char *text,
     bool is_duration = key->type == CONFIG_DURATION;
     uint64_t value;
 
+    if (key->choices != NULL && strcmp(text, key->choices[0]) == 0) {
+        *field = 0;
+        return NULL;
+    }
     if (is_duration ? !units_parse_duration(text, &value)
                     : !units_parse_whole(text, &value)) {
         return is_duration ? "is not a duration" : "is not a whole number";
@@ -395,11 +400,10 @@ static void read_lines(struct loader *loader, char *text, size_t length)
 }
 
 /* Open and read the whole file into `buffer` of CONFIG_FILE_MAX + 2 bytes. Returns its
- * length, or -1 after reporting. A regular file is demanded: anything else may block. */
+ * length, or -1 after reporting. What cannot seek (a pipe, a terminal) may block. */
 static ssize_t slurp(struct loader *loader, const char *place, bool must_exist,
                      char *buffer)
 {
-    struct stat status;
     ssize_t length = 0, n;
     int fd = open(loader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
@@ -410,8 +414,8 @@ static ssize_t slurp(struct loader *loader, const char *place, bool must_exist,
         }
         return -1;
     }
-    if (fstat(fd, &status) == -1 || !S_ISREG(status.st_mode)) {
-        mistake(loader, place, "not a regular file; allowed: a readable file");
+    if (lseek(fd, 0, SEEK_CUR) == -1) {
+        mistake(loader, place, "a pipe or a device; allowed: a readable file");
         length = -1;
     }
     while (length >= 0 && length <= CONFIG_FILE_MAX) {
@@ -420,7 +424,8 @@ static ssize_t slurp(struct loader *loader, const char *place, bool must_exist,
             continue;
         }
         if (n == -1) {
-            mistake(loader, place, "cannot read it: %s", strerror(errno));
+            mistake(loader, place, "cannot read it: %s; allowed: a readable file",
+                    strerror(errno));
             length = -1;
         }
         if (n <= 0) {
@@ -678,7 +683,11 @@ static void format_value(const struct config_key *key, const void *values, char 
 
     switch (key->type) {
     case CONFIG_WHOLE:
-        format(out, size, "%" PRIu64, *(const uint64_t *)field);
+        if (key->choices != NULL && *(const uint64_t *)field == 0) {
+            format(out, size, "%s", key->choices[0]);
+        } else {
+            format(out, size, "%" PRIu64, *(const uint64_t *)field);
+        }
         break;
     case CONFIG_DURATION:
         format(out, size, "%s", units_format_duration(duration, *(const uint64_t *)field));

@@ -42,7 +42,8 @@ struct config_key {
     enum config_type type;
     size_t offset;     /* of the field in the program's struct */
     uint64_t min, max; /* inclusive; of CONFIG_TEXT, max is the size of the field */
-    const char *const *choices; /* of CONFIG_CHOICE, NULL at the end */
+    /* Of CONFIG_CHOICE: NULL at the end. Of CONFIG_WHOLE, optional: one word for 0. */
+    const char *const *choices;
     /* Of CONFIG_TEXT, optional: returns NULL, or what is wrong with the value. */
     const char *(*check)(const char *value);
     const char *allowed;  /* of CONFIG_TEXT: what the value may be, for people */

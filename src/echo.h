@@ -46,6 +46,7 @@ struct echo {
     uint32_t id;                  /* the caller's; not used here */
     uint8_t state;                /* enum echo_state */
     uint8_t error;                /* errno that ended the session; 0: none */
+    uint8_t checks;               /* the caller's; not used here */
     bool has_peer_eof : 1;        /* the peer ended its direction */
     bool has_late_bytes : 1;      /* it sent some after our end of stream: not echoed */
     bool is_quiet : 1;            /* the caller's; not used here */

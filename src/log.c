@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,8 +24,24 @@ const char *const log_format_names[] = {"text", "json", NULL};
 
 static const char *const level_tags[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
 
+/* Guards all that follows. Nobody blocks while holding it, so a mutex would be too much. */
+static atomic_flag is_locked = ATOMIC_FLAG_INIT;
+
+static void lock(void)
+{
+    while (atomic_flag_test_and_set_explicit(&is_locked, memory_order_acquire)) {
+        sched_yield();
+    }
+}
+
+static void unlock(void)
+{
+    atomic_flag_clear_explicit(&is_locked, memory_order_release);
+}
+
 static struct {
     int fd;
+    bool is_file; /* a write to it never blocks for long */
     enum log_level level;
     enum log_format style;
     size_t used;                /* bytes waiting in the buffer */
@@ -36,8 +54,20 @@ static struct {
 /* Apart from the rest, so that it takes no room in the executable. */
 static char buffer[BUFFER_SIZE];
 
+/* Of the calling thread; 0: none. */
+static _Thread_local int worker;
+
+void log_set_worker(int number)
+{
+    worker = number;
+}
+
 void log_open(int fd, enum log_level level, enum log_format style)
 {
+    int saved = errno;
+
+    sink.is_file = lseek(fd, 0, SEEK_CUR) != -1; /* pipes, sockets and terminals cannot */
+    errno = saved;
     sink.fd = fd;
     sink.level = level;
     sink.style = style;
@@ -54,8 +84,14 @@ bool log_enabled(enum log_level level)
 
 unsigned long log_dropped(void)
 {
-    return sink.dropped;
+    lock();
+    unsigned long dropped = sink.dropped;
+    unlock();
+    return dropped;
 }
+
+/* ---- one line into the buffer ----------------------------------------------------------
+ */
 
 /* The calendar is computed once a second, not once a line. */
 static const char *stamp_of(time_t second)
@@ -115,34 +151,72 @@ static bool append_text(size_t *used, size_t limit, const char *text)
 static bool append_line(enum log_level level, const char *message, size_t limit)
 {
     struct timespec now;
-    char head[80];
     size_t used = sink.used;
-    bool fits;
+    bool is_json = sink.style == LOG_JSON;
 
     clock_gettime(CLOCK_REALTIME, &now);
     unsigned ms = (unsigned)(now.tv_nsec / 1000000) % 1000;
-    const char *stamp = stamp_of(now.tv_sec);
-    if (sink.style == LOG_JSON) {
-        format(head, sizeof head, "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"message\":\"",
-               stamp, ms, log_level_names[level]);
-        fits = append_text(&used, limit, head) && append_json(&used, limit, message) &&
-               append_text(&used, limit, "\"}\n");
-    } else {
-        format(head, sizeof head, "%s.%03u %s ", stamp, ms, level_tags[level]);
-        fits = append_text(&used, limit, head) && append_text(&used, limit, message) &&
-               append_text(&used, limit, "\n");
-    }
+    char fraction[] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10),
+                       (char)('0' + ms % 10), '\0'};
+    bool fits =
+        append_text(&used, limit, is_json ? "{\"time\":\"" : "") &&
+        append_text(&used, limit, stamp_of(now.tv_sec)) &&
+        append_text(&used, limit, fraction) &&
+        append_text(&used, limit, is_json ? "Z\",\"level\":\"" : " ") &&
+        append_text(&used, limit, is_json ? log_level_names[level] : level_tags[level]) &&
+        append_text(&used, limit, is_json ? "\",\"message\":\"" : " ") &&
+        (is_json ? append_json : append_text)(&used, limit, message) &&
+        append_text(&used, limit, is_json ? "\"}\n" : "\n");
     if (fits) {
         sink.used = used;
     }
     return fits;
 }
 
+/* ---- the buffer into the sink ----------------------------------------------------------
+ */
+
+/* Would a write of at most PIPE_BUF bytes block? After POLLOUT a pipe has room for that
+ * many (pipe(7)); O_NONBLOCK is no way out, for it belongs to the open file description,
+ * which others (the terminal, the shell) may share. */
+static bool is_writable(int timeout_ms)
+{
+    struct pollfd pfd = {.fd = sink.fd, .events = POLLOUT};
+
+    return sink.is_file || poll(&pfd, 1, timeout_ms) == 1;
+}
+
+/* Write as much as the sink takes; wait `timeout_ms` for it to take any. */
+static void write_out(int timeout_ms)
+{
+    size_t done = 0;
+
+    while (done < sink.used && is_writable(timeout_ms)) {
+        size_t most =
+            sink.is_file || sink.used - done < PIPE_BUF ? sink.used - done : PIPE_BUF;
+        ssize_t written = write(sink.fd, buffer + done, most);
+
+        if (written == -1 && errno == EINTR) {
+            continue;
+        }
+        if (written == -1) {
+            if (errno != EAGAIN) {
+                done = sink.used; /* the sink is gone: there is nobody to tell */
+            }
+            break;
+        }
+        done += (size_t)written;
+    }
+    sink.used -= done;
+    memmove(buffer, buffer + done, sink.used);
+}
+
+/* As soon as there is room again, say how many lines are missing. */
 static void tell_drops(void)
 {
     char note[64];
 
-    if (sink.dropped == sink.dropped_told) {
+    if (sink.dropped == sink.dropped_told || sink.used > BUFFER_SIZE - DROP_NOTE_ROOM) {
         return;
     }
     format(note, sizeof note, "%lu log lines dropped: nobody reads them",
@@ -151,6 +225,18 @@ static void tell_drops(void)
         sink.dropped_told = sink.dropped;
     }
 }
+
+static void flush(int timeout_ms)
+{
+    write_out(timeout_ms);
+    if (sink.dropped != sink.dropped_told) {
+        tell_drops();
+        write_out(0);
+    }
+}
+
+/* ---- the public side -------------------------------------------------------------------
+ */
 
 void log_line(enum log_level level, const char *pattern, ...)
 {
@@ -161,47 +247,22 @@ void log_line(enum log_level level, const char *pattern, ...)
     if (!log_enabled(level)) {
         return;
     }
+    size_t used = worker == 0 ? 0 : format(message, sizeof message, "worker %d: ", worker);
     va_start(arguments, pattern);
-    size_t length = format_list(message, sizeof message, pattern, arguments);
+    used += format_list(message + used, sizeof message - used, pattern, arguments);
     va_end(arguments);
-    if (length > LOG_LINE_MAX) {
+    if (used > LOG_LINE_MAX) {
         memcpy(message + LOG_LINE_MAX - 3, "...", 4);
     }
+    lock();
     if (!append_line(level, message, BUFFER_SIZE - DROP_NOTE_ROOM)) {
-        log_flush();
+        flush(0);
         if (!append_line(level, message, BUFFER_SIZE - DROP_NOTE_ROOM)) {
             sink.dropped++;
         }
     }
+    unlock();
     errno = saved;
-}
-
-/* Would a write of at most PIPE_BUF bytes block? After POLLOUT a pipe has room for that
- * many (pipe(7)); O_NONBLOCK is no way out, for it belongs to the open file description,
- * which others (the terminal, the shell) may share. */
-static bool sink_is_writable(int timeout_ms)
-{
-    struct pollfd pfd = {.fd = sink.fd, .events = POLLOUT};
-
-    return poll(&pfd, 1, timeout_ms) == 1;
-}
-
-/* Write the buffer's first bytes. Returns false when no more can be written now. */
-static bool write_some(int timeout_ms)
-{
-    if (!sink_is_writable(timeout_ms)) {
-        return false;
-    }
-    ssize_t written = write(sink.fd, buffer, sink.used < PIPE_BUF ? sink.used : PIPE_BUF);
-    if (written == -1) {
-        if (errno != EINTR && errno != EAGAIN) {
-            sink.used = 0; /* the sink is gone: there is nobody to tell */
-        }
-        return errno == EINTR;
-    }
-    sink.used -= (size_t)written;
-    memmove(buffer, buffer + written, sink.used);
-    return true;
 }
 
 void log_flush(void)
@@ -209,13 +270,11 @@ void log_flush(void)
     int saved = errno;
 
     if (sink.fd != -1) {
-        while (sink.used > 0 && write_some(0)) {
+        lock();
+        if (sink.used > 0 || sink.dropped != sink.dropped_told) {
+            flush(0);
         }
-        if (sink.used < BUFFER_SIZE - DROP_NOTE_ROOM && sink.dropped != sink.dropped_told) {
-            tell_drops();
-            while (sink.used > 0 && write_some(0)) {
-            }
-        }
+        unlock();
     }
     errno = saved;
 }
@@ -223,16 +282,12 @@ void log_flush(void)
 void log_close(int patience_ms)
 {
     int saved = errno;
+    uint64_t end = clock_now_ns() + (uint64_t)patience_ms * CLOCK_MS;
 
     if (sink.fd != -1) {
-        uint64_t end = clock_now_ns() + (uint64_t)patience_ms * CLOCK_MS;
-
-        log_flush();
-        while (sink.used > 0) {
-            uint64_t now = clock_now_ns();
-            int left_ms = now < end ? (int)((end - now) / CLOCK_MS) : 0;
-
-            if (!write_some(left_ms) && left_ms == 0) {
+        for (uint64_t now = clock_now_ns(); sink.used > 0; now = clock_now_ns()) {
+            flush(now < end ? (int)((end - now) / CLOCK_MS) : 0);
+            if (now >= end) {
                 break;
             }
         }

@@ -9,7 +9,7 @@
  * JSON:  {"time":"2026-11-23T15:10:54.123Z","level":"info","message":"connection 7 ..."}
  *
  * Times are UTC: a scratch image has no time zone data. Every function preserves errno.
- * One log per process, used by one thread. */
+ * One log per process, for all threads; a thread's lines may carry its number. */
 #ifndef ECHOLAB_LOG_H
 #define ECHOLAB_LOG_H
 
@@ -41,6 +41,9 @@ void log_open(int fd, enum log_level level, enum log_format style);
 
 /* Would a line of this level be kept? For callers whose arguments cost something. */
 bool log_enabled(enum log_level level);
+
+/* From now on the calling thread's lines begin with "worker N: ". */
+void log_set_worker(int number);
 
 /* Format one line, as format() does, without a newline at its end. */
 void log_line(enum log_level level, const char *pattern, ...)

@@ -101,7 +101,7 @@ char *net_address_text(const struct net_address *address, char *out)
 {
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address->storage;
     const unsigned char *v4 = ipv4_bytes(address);
-    char host[INET6_ADDRSTRLEN], zone[IF_NAMESIZE];
+    char host[INET6_ADDRSTRLEN], zone[16] = "";
 
     if (v4 != NULL) {
         /* The port stands at the same offset in both kinds of address. */
@@ -109,11 +109,10 @@ char *net_address_text(const struct net_address *address, char *out)
                ntohs(v6->sin6_port));
     } else if (v6->sin6_family == AF_INET6 &&
                inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host) != NULL) {
-        bool has_zone =
-            v6->sin6_scope_id != 0 && if_indextoname(v6->sin6_scope_id, zone) != NULL;
-
-        format(out, NET_ADDRESS_TEXT, "[%s%s%s]:%u", host, has_zone ? "%" : "",
-               has_zone ? zone : "", ntohs(v6->sin6_port));
+        if (v6->sin6_scope_id != 0) {
+            format(zone, sizeof zone, "%%%u", v6->sin6_scope_id);
+        }
+        format(out, NET_ADDRESS_TEXT, "[%s%s]:%u", host, zone, ntohs(v6->sin6_port));
     } else {
         format(out, NET_ADDRESS_TEXT, "?");
     }
@@ -141,14 +140,17 @@ bool net_is_health_check(const struct net_address *peer)
 
 /* Bind and listen; what a connection inherits from its listener is set here, once. */
 static bool make_listener(int fd, const struct net_address *address, int backlog,
-                          const char **step)
+                          unsigned user_timeout_ms, const char **step)
 {
     const int on = 1, off = 0;
     const struct sockaddr *any = (const struct sockaddr *)&address->storage;
 
     *step = "set the options of";
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1 ||
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) == -1 ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms,
+                   sizeof user_timeout_ms) == -1 ||
         (any->sa_family == AF_INET6 &&
          setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == -1)) {
         return false;
@@ -161,7 +163,8 @@ static bool make_listener(int fd, const struct net_address *address, int backlog
     return listen(fd, backlog) == 0;
 }
 
-int net_listen(const char *address, uint16_t port, int backlog, char error[NET_ERROR_TEXT])
+int net_listen(const char *address, uint16_t port, int backlog, uint64_t user_timeout_ms,
+               char error[NET_ERROR_TEXT])
 {
     struct net_address where;
     char text[NET_ADDRESS_TEXT];
@@ -173,7 +176,7 @@ int net_listen(const char *address, uint16_t port, int backlog, char error[NET_E
         return -1;
     }
     int fd = socket(where.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd != -1 && make_listener(fd, &where, backlog, &step)) {
+    if (fd != -1 && make_listener(fd, &where, backlog, (unsigned)user_timeout_ms, &step)) {
         return fd;
     }
     int saved = errno;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* Enough for every text of net_address_text(): [v6%scope]:port. */
+/* Enough for every text of net_address_text(): [v6%zone]:port. */
 #define NET_ADDRESS_TEXT 72
 
 /* Enough for every text in an error buffer. */
@@ -45,7 +45,8 @@ bool net_numeric(const char *host, uint16_t port, struct net_address *address);
 const char *net_split(const char *text, char *host, uint16_t *port);
 
 /* Print an address as 192.0.2.1:7 or [2001:db8::1]:7 into NET_ADDRESS_TEXT bytes; an IPv4
- * address that came through an IPv6 socket prints as IPv4. Returns `out`. */
+ * address that came through an IPv6 socket prints as IPv4, a zone as its number. Returns
+ * `out`. */
 char *net_address_text(const struct net_address *address, char *out);
 
 /* The address a socket is bound to, as text (getsockname(2)); "?" if that fails. */
@@ -56,9 +57,12 @@ bool net_is_health_check(const struct net_address *peer);
 
 /* Open a listening socket on a numeric address. "::" takes IPv4, too (dual-stack). The
  * connections that it accepts have TCP_NODELAY set. `backlog` is the length of the queue of
- * connections not yet accepted (listen(2); the kernel cuts it at net.core.somaxconn).
- * Returns the descriptor, or -1 with `error` filled and errno set. */
-int net_listen(const char *address, uint16_t port, int backlog, char error[NET_ERROR_TEXT]);
+ * connections not yet accepted (listen(2); the kernel cuts it at net.core.somaxconn). The
+ * connections inherit TCP_USER_TIMEOUT, `user_timeout_ms` without an acknowledgement (0:
+ * the kernel's default), and keepalive (tcp(7)). Returns the descriptor, or -1 with `error`
+ * filled and errno set. */
+int net_listen(const char *address, uint16_t port, int backlog, uint64_t user_timeout_ms,
+               char error[NET_ERROR_TEXT]);
 
 /* Accept one connection. Returns its descriptor, or -1 with errno set (accept(2)). */
 int net_accept(int listener, struct net_address *peer);

@@ -12,6 +12,8 @@ static const char *check_address(const char *value)
     return net_numeric(value, 0, &address) ? NULL : "is no numeric address";
 }
 
+static const char *const auto_word[] = {"auto", NULL};
+
 #define FIELD(name) offsetof(struct server_config, name)
 
 static const struct config_key keys[] = {
@@ -28,9 +30,15 @@ static const struct config_key keys[] = {
     {"server", "max_connections", CONFIG_WHOLE, FIELD(max_connections), .min = 1,
      .max = 1000000, .standard = "10000",
      .help = "Connections at once; further ones wait in the backlog"},
+    {"server", "workers", CONFIG_WHOLE, FIELD(workers), .min = 1, .max = 64,
+     .choices = auto_word, .standard = "1",
+     .help = "Threads that serve connections; auto is one per CPU"},
     {"server", "idle_timeout", CONFIG_DURATION, FIELD(idle_timeout_ns), .min = 0,
      .max = 7 * 24 * 3600 * CLOCK_S, .standard = "5m",
      .help = "Close a connection that moved no byte for so long; 0 never"},
+    {"server", "write_timeout", CONFIG_DURATION, FIELD(write_timeout_ns), .min = 0,
+     .max = 24 * 3600 * CLOCK_S, .standard = "30s",
+     .help = "Cut a connection whose peer took no byte for so long; 0 never"},
     {"server", "drain_timeout", CONFIG_DURATION, FIELD(drain_timeout_ns), .min = 0,
      .max = 3600 * CLOCK_S, .standard = "4s",
      .help = "After SIGTERM, the time for connections to end before they are cut"},

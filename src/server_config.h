@@ -12,7 +12,9 @@ struct server_config {
     uint64_t port;                  /* 0: the kernel chooses */
     uint64_t listen_backlog;
     uint64_t max_connections;
-    uint64_t idle_timeout_ns; /* 0: off */
+    uint64_t workers;          /* threads; 0: as many as CPUs */
+    uint64_t idle_timeout_ns;  /* 0: off */
+    uint64_t write_timeout_ns; /* 0: off */
     uint64_t drain_timeout_ns;
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */

@@ -234,7 +234,7 @@ int main(void)
 {
     char error[NET_ERROR_TEXT];
 
-    listener = net_listen("127.0.0.1", 0, 8, error);
+    listener = net_listen("127.0.0.1", 0, 8, 0, error);
     where.length = sizeof where.storage;
     if (listener == -1 ||
         getsockname(listener, (struct sockaddr *)&where.storage, &where.length) == -1) {

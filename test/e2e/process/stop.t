@@ -73,7 +73,7 @@ for my $signal ('TERM', 'INT') {
     my $took = time - $t;
     cmp_ok($took, '>', 0.45, '... not before it');
     cmp_ok($took, '<', 0.8,  '... nor long after');
-    like(log_of($server), qr/WARN  connection 1 cut: [1-9]\d* bytes pending, [1-9]\d* not acknowledged/,
+    like(log_of($server), qr/WARN  connection 1 cut: drain timeout, [1-9]\d* bytes pending, [1-9]\d* not acknowledged/,
         '... logged with what was pending');
     like(log_of($server), qr/stopped: 1 connections, \d+ bytes echoed, 1 cut/, '... and counted');
 }
