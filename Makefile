@@ -55,7 +55,7 @@ endif
 # ---- what links into which ---------------------------------------------------------------
 
 COMMON_OBJECTS := format ensure log escape units config net program selfpipe probe
-SERVER_OBJECTS := $(COMMON_OBJECTS) deadlines pollset echo server_config worker crew server server_main
+SERVER_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset echo server_config worker crew server server_main
 CLIENT_OBJECTS := $(COMMON_OBJECTS) resolve client_config client client_main
 
 # A unit test links its module and what lies below it, nothing else.
@@ -65,17 +65,18 @@ units_links     := units format
 escape_links    := escape format
 log_links       := log format
 selfpipe_links  := selfpipe
-deadlines_links := deadlines
-pollset_links   := pollset deadlines ensure
+deadlines_links := deadlines table
+pollset_links   := pollset deadlines table ensure
 net_links       := net units format
 resolve_links   := resolve net units format ensure
+sigio_links     := sigio
 config_links    := config escape units format ensure net log server_config client_config
 echo_links      := echo net units format
 probe_links     := probe net units format
 
 # Calls that a test replaces by its own.
 echo_wrap := -Wl,--wrap=send,--wrap=recv,--wrap=malloc
-pollset_wrap := -Wl,--wrap=poll,--wrap=ppoll,--wrap=clock_gettime
+pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime
 
 # ---- products ----------------------------------------------------------------------------
 

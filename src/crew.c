@@ -106,6 +106,15 @@ static void on_worker_close(void *context)
     }
 }
 
+/* Idle connections cost nothing then; without, they are swept. */
+static void use_signals(struct pollset *set)
+{
+    if (!pollset_use_signals(set)) {
+        log_warn("idle connections cannot tell by signals, so all are polled: %s",
+                 strerror(errno));
+    }
+}
+
 /* ---- one worker's loop, in its thread --------------------------------------------------
  */
 
@@ -116,9 +125,9 @@ static void report(const struct member *member)
 
     log_info("counters: %zu connections now, %" PRIu64 " taken, %" PRIu64 " cut, %" PRIu64
              " bytes in, %" PRIu64 " bytes echoed, %zu hot, %zu cold, %" PRIu64
-             " rounds, %" PRIu64 " slices, %" PRIu64 " sweeps, %" PRIu64 " sleeps",
+             " rounds, %" PRIu64 " armed, %" PRIu64 " told, %" PRIu64 " lost",
              n.connections, n.taken, n.cut, n.bytes_in, n.bytes_echoed, p.hot, p.cold,
-             p.rounds, p.slices, p.sweeps, p.sleeps);
+             p.rounds, p.armed, p.told, p.lost);
 }
 
 static void obey(struct member *member, const struct order *order)
@@ -174,6 +183,7 @@ static void *run_member(void *argument)
     struct member *member = argument;
 
     log_set_worker(member->number);
+    use_signals(member->set);
     while (!member->is_draining || worker_counts(member->worker).connections > 0) {
         if (!pollset_wait(member->set)) {
             log_error("cannot poll: %s", strerror(errno));
@@ -183,6 +193,8 @@ static void *run_member(void *argument)
         log_flush();
     }
     log_flush();
+    pollset_free(member->set); /* here, since it may use this thread's signals */
+    member->set = NULL;
     return NULL;
 }
 
@@ -335,6 +347,7 @@ static bool start_alone(struct crew *crew)
     struct member *member = &crew->members[0];
 
     member->set = crew->caller_set;
+    use_signals(member->set);
     member->worker = worker_new(crew->config, crew->caller_set, on_worker_close, member);
     return member->worker != NULL;
 }

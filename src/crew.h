@@ -21,7 +21,7 @@ struct crew;
 #define CREW_MAX 64
 
 /* Descriptors that a crew of `count` workers needs for itself. */
-#define CREW_FDS(count) ((count) == 1 ? 0 : 2 * (count) + 2)
+#define CREW_FDS(count) ((count) == 1 ? 0 : 4 * (count) + 2)
 
 /* How many workers the configuration asks for: "auto" is one per CPU we may run on. */
 unsigned crew_size(const struct server_config *config);

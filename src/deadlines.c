@@ -1,8 +1,6 @@
 #include "deadlines.h"
 
-#include <stdlib.h>
-
-#define NOWHERE UINT32_MAX
+#include "table.h"
 
 struct deadlines_entry {
     uint32_t key; /* at or before the descriptor's deadline */
@@ -10,7 +8,7 @@ struct deadlines_entry {
 };
 
 struct deadlines_slot {
-    uint32_t place; /* in the heap, or NOWHERE */
+    uint32_t place; /* in the heap, plus 1; 0: nowhere, so that fresh memory is right */
     uint32_t due;   /* the deadline itself */
 };
 
@@ -25,18 +23,9 @@ bool deadlines_reserve(struct deadlines *set, size_t capacity)
     if (capacity <= set->capacity) {
         return true;
     }
-    struct deadlines_entry *heap = realloc(set->heap, capacity * sizeof *heap);
-    if (heap == NULL) {
+    if (!table_grow(&set->heap, set->capacity, capacity, sizeof *set->heap) ||
+        !table_grow(&set->slots, set->capacity, capacity, sizeof *set->slots)) {
         return false;
-    }
-    set->heap = heap;
-    struct deadlines_slot *slots = realloc(set->slots, capacity * sizeof *slots);
-    if (slots == NULL) {
-        return false;
-    }
-    set->slots = slots;
-    for (size_t fd = set->capacity; fd < capacity; fd++) {
-        slots[fd].place = NOWHERE;
     }
     set->capacity = capacity;
     return true;
@@ -45,7 +34,7 @@ bool deadlines_reserve(struct deadlines *set, size_t capacity)
 static void put(struct deadlines *set, size_t place, struct deadlines_entry entry)
 {
     set->heap[place] = entry;
-    set->slots[entry.fd].place = (uint32_t)place;
+    set->slots[entry.fd].place = (uint32_t)place + 1;
 }
 
 static void sift_up(struct deadlines *set, size_t place, struct deadlines_entry entry)
@@ -89,21 +78,20 @@ void deadlines_set(struct deadlines *set, int fd, uint32_t tick)
     struct deadlines_entry entry = {.key = tick, .fd = fd};
 
     slot->due = tick;
-    if (slot->place == NOWHERE) {
+    if (slot->place == 0) {
         sift_up(set, set->count++, entry);
-    } else if (is_before(tick, set->heap[slot->place].key)) {
-        sift_up(set, slot->place, entry);
+    } else if (is_before(tick, set->heap[slot->place - 1].key)) {
+        sift_up(set, slot->place - 1, entry);
     }
 }
 
 void deadlines_clear(struct deadlines *set, int fd)
 {
-    size_t place = set->slots[fd].place;
-
-    if (place == NOWHERE) {
+    if (set->slots[fd].place == 0) {
         return;
     }
-    set->slots[fd].place = NOWHERE;
+    size_t place = set->slots[fd].place - 1;
+    set->slots[fd].place = 0;
     struct deadlines_entry last = set->heap[--set->count];
     if (last.fd == fd) {
         return;
@@ -143,7 +131,7 @@ int deadlines_take(struct deadlines *set, uint32_t now)
 
 void deadlines_free(struct deadlines *set)
 {
-    free(set->heap);
-    free(set->slots);
+    table_free(&set->heap, set->capacity, sizeof *set->heap);
+    table_free(&set->slots, set->capacity, sizeof *set->slots);
     *set = (struct deadlines){0};
 }

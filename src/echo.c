@@ -32,7 +32,7 @@ void echo_free(struct echo *echo)
 
 static int over(struct echo *echo, int error)
 {
-    echo->error = (uint8_t)error;
+    echo->error = (unsigned)error & 0xff;
     return ECHO_OVER;
 }
 

@@ -39,18 +39,19 @@ enum echo_state {
 
 struct echo_pending;
 
-/* Small on purpose: there is one for every descriptor in use. */
+/* Small on purpose, 20 bytes: there is one for every descriptor in use. */
 struct echo {
     struct echo_pending *pending; /* what send() did not take yet; NULL: nothing */
-    uint64_t echoed_bytes;        /* taken by send(): the kernel delivers them */
-    uint32_t id;                  /* the caller's; not used here */
-    uint8_t state;                /* enum echo_state */
-    uint8_t error;                /* errno that ended the session; 0: none */
-    uint8_t checks;               /* the caller's; not used here */
-    bool has_peer_eof : 1;        /* the peer ended its direction */
-    bool has_late_bytes : 1;      /* it sent some after our end of stream: not echoed */
-    bool is_quiet : 1;            /* the caller's; not used here */
-};
+    /* Taken by send(): the kernel delivers them. 256 TiB are enough for one connection. */
+    __extension__ uint64_t echoed_bytes : 48;
+    unsigned error : 8;          /* errno that ended the session; 0: none */
+    unsigned state : 2;          /* enum echo_state */
+    unsigned has_peer_eof : 1;   /* the peer ended its direction */
+    unsigned has_late_bytes : 1; /* it sent some after our end of stream: not echoed */
+    unsigned is_quiet : 1;       /* the caller's; not used here */
+    unsigned checks : 3;         /* the caller's; not used here */
+    uint32_t id;                 /* the caller's; not used here */
+} __attribute__((packed, aligned(4)));
 
 /* The buffer that all sessions of a thread share. */
 struct echo_scratch {

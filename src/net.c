@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -17,7 +16,6 @@ bool net_numeric(const char *host, uint16_t port, struct net_address *address)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    char plain[INET6_ADDRSTRLEN];
 
     memset(address, 0, sizeof *address);
     if (inet_pton(AF_INET, host, &v4.sin_addr) == 1) {
@@ -25,25 +23,12 @@ bool net_numeric(const char *host, uint16_t port, struct net_address *address)
         address->length = sizeof v4;
         return true;
     }
-    /* A zone names the interface of a link-local address: fe80::1%eth0 (RFC 4007). */
-    size_t length = strcspn(host, "%");
-    if (length >= sizeof plain) {
-        return false;
+    if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1) {
+        memcpy(&address->storage, &v6, sizeof v6);
+        address->length = sizeof v6;
+        return true;
     }
-    memcpy(plain, host, length);
-    plain[length] = '\0';
-    if (host[length] == '%') {
-        v6.sin6_scope_id = if_nametoindex(host + length + 1);
-        if (v6.sin6_scope_id == 0) {
-            return false;
-        }
-    }
-    if (inet_pton(AF_INET6, plain, &v6.sin6_addr) != 1) {
-        return false;
-    }
-    memcpy(&address->storage, &v6, sizeof v6);
-    address->length = sizeof v6;
-    return true;
+    return false;
 }
 
 const char *net_split(const char *text, char *host, uint16_t *port)

@@ -37,7 +37,7 @@ enum net_accept_class {
 };
 
 /* Make an address from the text of a numeric one (IPv4 or IPv6) and a port. Returns false
- * when the text is neither. Needs no resolver. */
+ * when the text is neither (an IPv6 zone, fe80::1%eth0, is the resolver's business). */
 bool net_numeric(const char *host, uint16_t port, struct net_address *address);
 
 /* Split "host:port" or "[v6]:port". `host` has NET_HOST_TEXT bytes. Returns NULL, or what

@@ -6,13 +6,12 @@
  * is parked: poll() does not look at it at all (so that POLLHUP and POLLERR, which cannot
  * be masked, do not make the loop spin), but its deadline counts.
  *
- * Two tiers. poll() costs time for every descriptor, ready or not. So the set looks in
- * every round at the hot ones only: those with an event in the last milliseconds. The cold
- * ones are looked at in slices, as often as a fixed share of the time allows; one that has
- * an event turns hot. When nothing happens for long, one poll() sleeps over all. So idle
- * descriptors cost a bounded share of the CPU under load, and nothing at rest; in exchange
- * a cold descriptor's event may wait for its slice, some tens of milliseconds at 10,000
- * descriptors under full load. Sets of a few tens have one tier.
+ * Two tiers. poll() costs time for every descriptor, ready or not. So in every round the
+ * set looks at the hot ones only: those with an event in the last milliseconds. One that
+ * was quiet is armed (sigio.h) and turns cold: the kernel tells when it becomes ready, and
+ * then it turns hot again. So a cold one costs nothing, and its event waits for one more
+ * round. One that cannot be armed stays hot, which is slower and as right. All this needs
+ * pollset_use_signals(); without it, and in sets of a few tens, all are hot.
  *
  * A callback may do anything with any descriptor of the set: change its events, set its
  * deadline, remove it, add another. After pollset_remove() no callback comes for that
@@ -42,6 +41,11 @@ struct pollset_callbacks {
 /* A new, empty set, or NULL when there is no memory. `callbacks` must outlive it. */
 struct pollset *pollset_new(const struct pollset_callbacks *callbacks, void *context);
 
+/* Have two tiers. Descriptors must be non-blocking then; one set per thread can have this,
+ * and from then on only that thread may use it. Returns false with errno set, and changes
+ * nothing, when there are no descriptors or memory for it. */
+bool pollset_use_signals(struct pollset *set);
+
 /* Release the set; the descriptors in it stay open. NULL is allowed. */
 void pollset_free(struct pollset *set);
 
@@ -49,8 +53,8 @@ void pollset_free(struct pollset *set);
  * 0) and no deadline. Returns false, changing nothing, when there is no memory. */
 bool pollset_add(struct pollset *set, int fd, short events);
 
-/* Look at a descriptor in the set in every round, however quiet it is: a listener, a pipe
- * that brings signals. */
+/* Keep a descriptor of the set hot, however quiet it is: a listener, a pipe that brings
+ * signals. */
 void pollset_pin(struct pollset *set, int fd);
 
 /* Change the wanted events of a descriptor in the set. */
@@ -80,9 +84,9 @@ uint64_t pollset_now(const struct pollset *set);
 struct pollset_counts {
     size_t hot, cold; /* descriptors now */
     uint64_t rounds;  /* calls of pollset_wait() */
-    uint64_t slices;  /* of cold descriptors looked at */
-    uint64_t sweeps;  /* times that all cold descriptors were looked at in slices */
-    uint64_t sleeps;  /* poll() calls over everything */
+    uint64_t armed;   /* times that one turned cold */
+    uint64_t told;    /* times that a cold one told */
+    uint64_t lost; /* times that the kernel could not tell which, so all were looked at */
 };
 struct pollset_counts pollset_counts(const struct pollset *set);
 

@@ -40,7 +40,8 @@ int selfpipe_open(const int *signals, size_t count)
         }
         sigaddset(&caught, signals[i]);
     }
-    signal(SIGPIPE, SIG_IGN);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, NULL);
     return read_end;
 }
 
@@ -57,11 +58,12 @@ int selfpipe_take(void)
 
 void selfpipe_close(void)
 {
+    struct sigaction action = {.sa_handler = SIG_DFL};
     int saved = errno;
 
     for (int number = 1; number < NSIG; number++) {
         if (sigismember(&caught, number) == 1) {
-            signal(number, SIG_DFL);
+            sigaction(number, &action, NULL);
         }
     }
     sigemptyset(&caught);

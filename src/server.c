@@ -148,7 +148,7 @@ static size_t open_descriptors(void)
     struct rlimit limit;
     size_t n = 0;
 
-    getrlimit(RLIMIT_NOFILE, &limit);
+    prlimit(0, RLIMIT_NOFILE, NULL, &limit);
     for (int fd = 0; (rlim_t)fd < limit.rlim_cur && fd < 1100000; fd++) {
         n += lseek(fd, 0, SEEK_CUR) != -1 || errno != EBADF;
     }
@@ -316,12 +316,12 @@ static bool fit_limits(struct server *server, unsigned workers)
     rlim_t need = (rlim_t)server->config->max_connections + reserve;
     struct rlimit limit;
 
-    getrlimit(RLIMIT_NOFILE, &limit);
+    prlimit(0, RLIMIT_NOFILE, NULL, &limit);
     if (limit.rlim_cur < need) {
         limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
-        /* Not setrlimit(): musl's brings the machinery that stops all threads. */
+        /* Not setrlimit(): musl's brings the machinery to stop all threads. */
         if (prlimit(0, RLIMIT_NOFILE, &limit, NULL) == -1) {
-            getrlimit(RLIMIT_NOFILE, &limit);
+            prlimit(0, RLIMIT_NOFILE, NULL, &limit);
         }
     }
     server->max_connections = (size_t)server->config->max_connections;

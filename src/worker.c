@@ -12,15 +12,16 @@
 #include "escape.h"
 #include "log.h"
 #include "net.h"
+#include "table.h"
 
 /* While draining, a connection that was quiet for so long has said what it had to say: we
  * end our direction. In the second half of the drain nothing is waited for any more. */
 #define DRAIN_QUIET_NS (100 * CLOCK_MS)
 
 /* A session whose last bytes are not acknowledged is asked again after this time, then
- * after twice, four times ... as long, up to 512 times. */
-#define LINGER_CHECK_NS   CLOCK_MS
-#define LINGER_CHECKS_MAX 9
+ * after twice, four times ... as long, up to 128 times. */
+#define LINGER_CHECK_NS   (4 * CLOCK_MS)
+#define LINGER_CHECKS_MAX 7
 
 /* Bytes of a message that are logged at debug. */
 #define MESSAGE_SHOWN 160
@@ -54,7 +55,7 @@ struct worker *worker_new(const struct server_config *config, struct pollset *se
 void worker_free(struct worker *worker)
 {
     if (worker != NULL) {
-        free(worker->sessions);
+        table_free(&worker->sessions, worker->capacity, sizeof *worker->sessions);
         free(worker);
     }
 }
@@ -77,23 +78,17 @@ static uint64_t drain_quiet_ns(const struct worker *worker)
     return quarter < DRAIN_QUIET_NS ? quarter : DRAIN_QUIET_NS;
 }
 
-/* Room for `fd` in the table; pages that are never touched cost nothing. */
+/* Room for `fd` in the table. */
 static bool reserve(struct worker *worker, int fd)
 {
-    size_t need = (size_t)fd + 1;
+    size_t old = worker->capacity, capacity = table_capacity((size_t)fd);
 
-    if (need <= worker->capacity) {
+    if ((size_t)fd < old) {
         return true;
     }
-    size_t capacity = need + need / 2 + 16;
-    struct echo *sessions = realloc(worker->sessions, capacity * sizeof *sessions);
-    if (sessions == NULL) {
+    if (!table_grow(&worker->sessions, old, capacity, sizeof *worker->sessions)) {
         return false;
     }
-    for (size_t i = worker->capacity; i < capacity; i++) {
-        sessions[i].id = 0;
-    }
-    worker->sessions = sessions;
     worker->capacity = capacity;
     return true;
 }
@@ -110,10 +105,10 @@ static void close_session(struct worker *worker, int fd, const char *reason)
     struct echo *session = &worker->sessions[fd];
 
     pollset_remove(worker->set, fd);
-    log_line(level_of(session),
-             "connection %" PRIu32 " closed: %s, %" PRIu64 " bytes echoed%s", session->id,
-             session->error != 0 ? strerror(session->error) : reason, session->echoed_bytes,
-             session->has_late_bytes ? ", later ones not" : "");
+    log_line(
+        level_of(session), "connection %" PRIu32 " closed: %s, %" PRIu64 " bytes echoed%s",
+        session->id, session->error != 0 ? strerror(session->error) : reason,
+        (uint64_t)session->echoed_bytes, session->has_late_bytes ? ", later ones not" : "");
     worker->counts.bytes_echoed += session->echoed_bytes;
     worker->counts.connections--;
     echo_free(session);
@@ -132,7 +127,9 @@ static void set_deadline(struct worker *worker, int fd, int wants)
 
     if (wants == 0) {
         after_ns = LINGER_CHECK_NS << session->checks;
-        session->checks += session->checks < LINGER_CHECKS_MAX;
+        if (session->checks < LINGER_CHECKS_MAX) {
+            session->checks++;
+        }
     } else if (is_draining(worker)) {
         after_ns = drain_quiet_ns(worker);
     }

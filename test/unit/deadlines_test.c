@@ -1,0 +1,307 @@
+/* Deadlines against a naive array that looks at every descriptor each time. */
+#include "deadlines.h"
+
+#include "tap.h"
+
+#define FDS   150
+#define STEPS 400000
+
+static struct {
+    bool is_set;
+    uint32_t due;
+} model[FDS];
+
+static struct deadlines set;
+static uint32_t now;
+static long wrong, taken, wraps;
+
+#define PROMISE(condition)                                                                 \
+    do {                                                                                   \
+        if (!(condition) && wrong++ < 10) {                                                \
+            printf("# line %d: broken: %s\n", __LINE__, #condition);                       \
+        }                                                                                  \
+    } while (0)
+
+static unsigned below(unsigned n)
+{
+    static uint64_t state = 88172645463325252U; /* xorshift64 */
+
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (unsigned)(state >> 33) % n;
+}
+
+/* How many ticks after `now` a deadline is; negative: before. */
+static int64_t ahead(uint32_t tick)
+{
+    int64_t difference = (int64_t)tick - (int64_t)now;
+
+    return difference > INT32_MAX   ? difference - INT64_C(0x100000000)
+           : difference < INT32_MIN ? difference + INT64_C(0x100000000)
+                                    : difference;
+}
+
+/* The earliest deadline as ticks from now. Returns false when there is none. */
+static bool earliest(int64_t *ticks)
+{
+    bool is_found = false;
+
+    for (int fd = 0; fd < FDS; fd++) {
+        if (model[fd].is_set && (!is_found || ahead(model[fd].due) < *ticks)) {
+            *ticks = ahead(model[fd].due);
+            is_found = true;
+        }
+    }
+    return is_found;
+}
+
+static void check_next(void)
+{
+    int64_t first = 0;
+    uint32_t next = 0;
+    bool has_any = earliest(&first);
+
+    PROMISE(deadlines_next(&set, &next) == has_any);
+    PROMISE(!has_any || ahead(next) <= first);
+}
+
+static void set_both(int fd, uint32_t tick)
+{
+    deadlines_set(&set, fd, tick);
+    model[fd].is_set = true;
+    model[fd].due = tick;
+}
+
+static bool take_one(void)
+{
+    int64_t first = 0;
+    uint32_t next = 0;
+    bool is_due = earliest(&first) && first <= 0;
+    bool is_worth = deadlines_next(&set, &next) && ahead(next) <= 0;
+    int fd = deadlines_take(&set, now);
+
+    PROMISE(fd >= -1 && fd < FDS);
+    PROMISE((fd != -1) == is_due);
+    PROMISE(fd == -1 || is_worth);
+    if (fd < 0 || fd >= FDS) {
+        /* Nothing is due: asking at once again cannot be worth it. */
+        PROMISE(!deadlines_next(&set, &next) || ahead(next) > 0);
+        return false;
+    }
+    PROMISE(model[fd].is_set && ahead(model[fd].due) <= 0);
+    model[fd].is_set = false;
+    taken++;
+    return true;
+}
+
+static void advance(uint32_t ticks)
+{
+    wraps += (uint32_t)(now + ticks) < now;
+    now += ticks;
+    for (int i = 0; i < 2 * FDS && take_one(); i++) {
+    }
+}
+
+static void random_step(void)
+{
+    int fd = (int)below(FDS);
+
+    switch (below(16)) {
+    case 0: /* anywhere within the limits, also in the past */
+        set_both(fd, now + below(1U << 30) - (1U << 29));
+        break;
+    case 1:
+    case 2:
+        set_both(fd, now + below(2000) - 100);
+        break;
+    case 3: /* many at the same time */
+        set_both(fd, now + 64 - now % 64);
+        break;
+    case 4: /* as far as may be */
+        set_both(fd, now + (1U << 30));
+        break;
+    case 5:
+    case 6:
+    case 7: /* a connection that talks: postponed again and again */
+        set_both(fd, now + 500);
+        break;
+    case 8: /* sooner */
+        if (model[fd].is_set) {
+            set_both(fd, model[fd].due - below(400));
+        }
+        break;
+    case 9:
+    case 10:
+    case 11:
+        deadlines_clear(&set, fd);
+        model[fd].is_set = false;
+        break;
+    case 12:
+        take_one();
+        break;
+    case 13: { /* as a loop does: wait until the next one */
+        uint32_t next;
+        if (deadlines_next(&set, &next) && ahead(next) > 0) {
+            advance((uint32_t)ahead(next));
+        }
+        break;
+    }
+    case 14:
+        advance(below(200));
+        break;
+    default:
+        advance(below(64) == 0 ? below(1U << 29) : 0);
+    }
+}
+
+static void test_model(void)
+{
+    deadlines_reserve(&set, FDS);
+    now = UINT32_MAX - 20000;
+    for (long step = 0; step < STEPS; step++) {
+        random_step();
+        check_next();
+        /* Now and then nearly empty: small heaps have their own mistakes. */
+        for (int fd = 3; step % 5000 == 0 && fd < FDS; fd++) {
+            deadlines_clear(&set, fd);
+            model[fd].is_set = false;
+        }
+    }
+    is_int(wrong, 0, "%d random steps, as the naive array says", STEPS);
+    ok(taken > STEPS / 20, "... many deadlines came");
+    ok(wraps > 20, "... the time wrapped around often");
+    deadlines_free(&set);
+}
+
+static void test_empty(void)
+{
+    struct deadlines s = {0};
+    uint32_t tick = 42;
+
+    ok(!deadlines_next(&s, &tick), "a zeroed struct is empty: no next");
+    is_int(deadlines_take(&s, 0), -1, "... nothing to take");
+    ok(deadlines_reserve(&s, 4), "room for 4");
+    ok(!deadlines_next(&s, &tick), "still empty");
+    is_int(deadlines_take(&s, UINT32_MAX), -1, "... whenever");
+    deadlines_clear(&s, 3);
+    ok(!deadlines_next(&s, &tick), "clearing what is not there changes nothing");
+    deadlines_free(&s);
+    deadlines_free(&s);
+    ok(!deadlines_next(&s, &tick), "freed is empty, also twice");
+}
+
+static void test_single(void)
+{
+    struct deadlines s = {0};
+    uint32_t tick = 0;
+
+    deadlines_reserve(&s, 8);
+    deadlines_set(&s, 5, 100);
+    ok(deadlines_next(&s, &tick) && tick == 100, "one deadline is the next");
+    is_int(deadlines_take(&s, 99), -1, "not before its time");
+    is_int(deadlines_take(&s, 100), 5, "at its time");
+    is_int(deadlines_take(&s, 1000), -1, "only once");
+    ok(!deadlines_next(&s, &tick), "then the set is empty");
+
+    deadlines_set(&s, 5, 100);
+    deadlines_set(&s, 5, 200);
+    ok(deadlines_next(&s, &tick) && tick <= 200, "postponed: next is not too late");
+    is_int(deadlines_take(&s, 150), -1, "postponed: not at the old time");
+    ok(deadlines_next(&s, &tick) && tick == 200, "... and then the new one is known");
+    is_int(deadlines_take(&s, 200), 5, "postponed: at the new time");
+
+    deadlines_set(&s, 5, 200);
+    deadlines_set(&s, 5, 100);
+    ok(deadlines_next(&s, &tick) && tick <= 100, "sooner: next knows");
+    is_int(deadlines_take(&s, 100), 5, "sooner: at the new time");
+    is_int(deadlines_take(&s, 300), -1, "... and not again at the old");
+
+    deadlines_set(&s, 5, 100);
+    deadlines_clear(&s, 5);
+    ok(!deadlines_next(&s, &tick), "cleared: empty");
+    is_int(deadlines_take(&s, 100), -1, "... nothing comes");
+    deadlines_set(&s, 5, 300);
+    ok(deadlines_next(&s, &tick) && tick == 300, "set again after that: its new time");
+    deadlines_free(&s);
+}
+
+static void test_wrap(void)
+{
+    struct deadlines s = {0};
+    uint32_t tick = 0;
+
+    deadlines_reserve(&s, 4);
+    deadlines_set(&s, 0, 5);
+    deadlines_set(&s, 1, UINT32_MAX - 5);
+    deadlines_set(&s, 2, UINT32_MAX);
+    deadlines_set(&s, 3, 0);
+    ok(deadlines_next(&s, &tick) && tick == UINT32_MAX - 5, "before the wrap is earlier");
+    is_int(deadlines_take(&s, UINT32_MAX - 6), -1, "none before the first");
+    is_int(deadlines_take(&s, UINT32_MAX - 5), 1, "the first");
+    is_int(deadlines_take(&s, UINT32_MAX - 1), -1, "none between");
+    is_int(deadlines_take(&s, UINT32_MAX), 2, "at 2^32 - 1");
+    is_int(deadlines_take(&s, UINT32_MAX), -1, "not yet at 0");
+    is_int(deadlines_take(&s, 0), 3, "at 0");
+    is_int(deadlines_take(&s, 4), -1, "not yet at 5");
+    is_int(deadlines_take(&s, 9), 0, "after the wrap");
+
+    deadlines_set(&s, 0, UINT32_MAX);
+    deadlines_set(&s, 0, 10);
+    is_int(deadlines_take(&s, 9), -1, "postponed across the wrap");
+    is_int(deadlines_take(&s, 10), 0, "... and due behind it");
+    deadlines_set(&s, 0, 0x80000000);
+    is_int(deadlines_take(&s, 1), -1, "2^31 - 1 ticks ahead is the future");
+    is_int(deadlines_take(&s, UINT32_MAX), 0, "2^31 - 1 ticks ago is the past");
+    deadlines_free(&s);
+}
+
+static void test_reserve(void)
+{
+    struct deadlines s = {0};
+    uint32_t tick = 0;
+    long in_order = 0;
+
+    deadlines_reserve(&s, 2);
+    deadlines_set(&s, 1, 10);
+    deadlines_set(&s, 0, 20);
+    ok(deadlines_reserve(&s, 5000), "more room");
+    ok(deadlines_next(&s, &tick) && tick == 10, "... keeps what was there");
+    ok(deadlines_reserve(&s, 1), "less room is no error");
+    for (int fd = 2; fd < 5000; fd++) {
+        deadlines_set(&s, fd, (uint32_t)(30 + (fd * 7919) % 5000));
+    }
+    is_int(deadlines_take(&s, 10), 1, "the first of before");
+    is_int(deadlines_take(&s, 20), 0, "the second of before");
+    for (uint32_t t = 30; t < 5030; t++) {
+        for (int fd; (fd = deadlines_take(&s, t)) != -1;) {
+            in_order += (uint32_t)(30 + (fd * 7919) % 5000) == t;
+        }
+    }
+    is_int(in_order, 4998, "thousands, each at its time");
+
+#ifdef __SANITIZE_ADDRESS__
+    skip("no memory: the sanitizer would abort");
+#else
+    deadlines_set(&s, 4999, 77);
+    ok(!deadlines_reserve(&s, SIZE_MAX >> 10), "no memory");
+    ok(deadlines_next(&s, &tick) && tick == 77, "... changes nothing");
+    is_int(deadlines_take(&s, 77), 4999, "... and the set goes on");
+#endif
+    deadlines_free(&s);
+    ok(deadlines_reserve(&s, 3), "after deadlines_free() it can be used again");
+    ok(!deadlines_next(&s, &tick), "... and is empty");
+    deadlines_set(&s, 2, 1);
+    is_int(deadlines_take(&s, 1), 2, "... and works");
+    deadlines_free(&s);
+}
+
+int main(void)
+{
+    test_empty();
+    test_single();
+    test_wrap();
+    test_reserve();
+    test_model();
+    return done();
+}
