@@ -76,7 +76,8 @@ probe_links     := probe net units format
 
 # Calls that a test replaces by its own.
 echo_wrap := -Wl,--wrap=send,--wrap=recv,--wrap=malloc
-pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime
+pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=sigio_arm \
+                -Wl,--wrap=sigio_disarm,--wrap=sigio_take,--wrap=sigio_close
 
 # ---- products ----------------------------------------------------------------------------
 
