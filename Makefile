@@ -86,7 +86,7 @@ pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=si
 
 .PHONY: all build config images lab-setup compose up logs ps netcat down demo \
         docker-image docker-compose-up docker-compose-logs docker-compose-down \
-        check-setup check e2e test lint format setup clean help
+        check-setup check e2e test bench-setup bench lint format setup clean help
 
 all: build/echo-server build/echo-client ## build both programs: build/echo-server, build/echo-client
 build: all ## the same as all
@@ -102,6 +102,16 @@ build/asan/echo-server: $(SERVER_OBJECTS:%=build/asan/%.o)
 build/asan/echo-client: $(CLIENT_OBJECTS:%=build/asan/%.o)
 build/asan/echo-server build/asan/echo-client:
 	$(call Q,LINK)$(HOST_CC) $(ASAN_LDFLAGS) -o $@ $^ -linih -lpthread
+
+build/tsan/echo-server: $(SERVER_OBJECTS:%=build/tsan/%.o)
+	$(call Q,LINK)$(HOST_CC) -fsanitize=thread -o $@ $^ -linih -lpthread
+
+# One tier only: ThreadSanitizer's runtime keeps one pending signal of each number, so it
+# loses those that idle connections tell by.
+build/tsan/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC  )$(HOST_CC) $(BASE_FLAGS) -O1 -g -fsanitize=thread \
+	    -DPOLLSET_ONE_TIER_MAX=UINT32_MAX -c -o $@ $<
 
 build/static/%.o: src/%.c $(INIH_HEADER) Makefile
 	@mkdir -p $(@D)
@@ -201,15 +211,48 @@ PROVE := prove -Itest/lib --timer
 check-setup:
 	@compose/setup.sh build check
 
-check: check-setup build build/asan/echo-server build/asan/echo-client $(UNIT_ASAN) $(UNIT_STATIC) ## unit and process tests, without Docker
+check: check-setup build build/asan/echo-server build/asan/echo-client build/tsan/echo-server $(UNIT_ASAN) $(UNIT_STATIC) ## unit and process tests, without Docker
 	$(PROVE) -e '' $(UNIT_ASAN) $(UNIT_STATIC)
 	ECHOLAB_BUILD=build/asan $(PROVE) test/e2e/process
+	ECHOLAB_BUILD=build/tsan $(PROVE) test/e2e/process/workers.t
 	$(PROVE) test/e2e/process
 
 e2e: lab-setup build ## images and lab with real Docker, once per Compose that is there
 	$(PROVE) test/e2e/docker
 
 test: check e2e ## check and e2e
+
+# Peers of which the library is not there are left out.
+BENCH_PROGRAMS := build/bench/generator build/bench/plain-poll build/bench/uv_echo \
+                  build/bench/event_echo build/bench/go_echo
+
+build/bench/generator: test/bench/generator.c src/clock.h
+	@mkdir -p $(@D)
+	$(call Q,LINK)$(HOST_CC) -O2 $(STD) $(WARNINGS) -Isrc -o $@ $<
+
+# The same server with one tier only.
+build/bench/plain-poll: $(SERVER_OBJECTS:%=src/%.c) $(INIH_HEADER)
+	@mkdir -p $(@D)
+	$(call Q,LINK)$(CC) $(filter-out -MMD -MP,$(STATIC_CFLAGS)) -DPOLLSET_ONE_TIER_MAX=UINT32_MAX \
+	    $(STATIC_LDFLAGS) -o $@ $(filter %.c,$^) $(INIH)
+
+build/bench/uv_echo: test/bench/peers/uv_echo.c
+	-$(call Q,LINK)$(HOST_CC) -O2 -o $@ $< -luv
+
+build/bench/event_echo: test/bench/peers/event_echo.c
+	-$(call Q,LINK)$(HOST_CC) -O2 -o $@ $< -levent_core
+
+build/bench/go_echo: test/bench/peers/go_echo.go
+	-$(call Q,LINK)GOCACHE=$(CURDIR)/build/bench/go-cache go build -o $@ $<
+
+bench-setup:
+	@compose/setup.sh build bench
+
+bench: bench-setup build $(BENCH_PROGRAMS) ## the server against itself and its peers (RUNS=5 SECONDS=1)
+	test/bench/bench.pl --runs $(RUNS) --seconds $(SECONDS)
+
+RUNS    := 5
+SECONDS := 1
 
 SCRIPTS := $(wildcard compose/*.sh test/*/*.sh) .ci/run
 
@@ -236,3 +279,6 @@ clean: ## remove what was built (images stay)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
+
+# What each object was made from, as the compiler saw it.
+-include $(wildcard build/*/*.d)

@@ -34,7 +34,7 @@ static const struct config_key keys[] = {
     {"client", "server_address", CONFIG_TEXT, FIELD(server_address),
      .max = CLIENT_ADDRESS_MAX, .check = check_server_address,
      .standard = "localhost:12345",
-     .allowed = "host:port, like server:12345, 192.0.2.1:7 or [::1]:7",
+     .allowed = "host:port like server:12345, 192.0.2.1:7, [::1]:7; 180 bytes",
      .help = "Server to talk to"},
     {"client", "loop_lapse", CONFIG_DURATION, FIELD(loop_lapse_ns), .min = 0,
      .max = 365 * 24 * 3600 * CLOCK_S, .standard = "1m2s",

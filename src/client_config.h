@@ -8,8 +8,9 @@
 #include "config.h"
 #include "net.h"
 
-#define CLIENT_ID_MAX      64
-#define CLIENT_ADDRESS_MAX (NET_HOST_TEXT + 8)
+#define CLIENT_ID_MAX 64
+/* A line of the INI file must hold it: server_address = TEXT. */
+#define CLIENT_ADDRESS_MAX (CONFIG_LINE_MAX - 17 + 1)
 
 struct client_config {
     char id[CLIENT_ID_MAX];

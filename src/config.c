@@ -18,6 +18,9 @@
 #define MESSAGE_MAX 1600
 #define PLACE_MAX   600
 
+/* What a place shows of a path: it leaves room for the line's number and the key. */
+#define PATH_SHOWN_MAX 400
+
 /* More keys than any program has; config_load() asserts it. */
 #define KEYS_MAX 48
 
@@ -32,7 +35,9 @@ struct loader {
     bool has_mistakes;
     /* Of the file being read: */
     const char *path;
+    char shown_path[PATH_SHOWN_MAX];
     unsigned line;
+    const char *header;          /* the line of the section, "" before the first */
     int key_lines[KEYS_MAX];     /* where each key stood first; 0: nowhere yet */
     int section_lines[KEYS_MAX]; /* the same for sections, at their first key's index */
 };
@@ -242,9 +247,9 @@ static const char *file_place(const struct loader *loader, const char *name,
     char escaped[SHOWN_MAX];
 
     if (name == NULL) {
-        format(out, PLACE_MAX, "%s:%u", loader->path, loader->line);
+        format(out, PLACE_MAX, "%s:%u", loader->shown_path, loader->line);
     } else {
-        format(out, PLACE_MAX, "%s:%u: %s", loader->path, loader->line,
+        format(out, PLACE_MAX, "%s:%u: %s", loader->shown_path, loader->line,
                shown(name, escaped));
     }
     return out;
@@ -284,6 +289,15 @@ static const char *known_names(const struct config_program *program, const char 
     return out;
 }
 
+/* inih ignores what stands behind a header's bracket; we do not. */
+static bool is_header_clean(const char *header)
+{
+    const char *rest = strchr(header, ']');
+
+    rest += 1 + strspn(rest + 1, " \t");
+    return *rest == '\0' || *rest == ';' || *rest == '#';
+}
+
 /* inih's handler for a header line: it arrives as the section of a key that follows it. */
 static int on_section(void *user, const char *section, const char *name, const char *value)
 {
@@ -294,11 +308,17 @@ static int on_section(void *user, const char *section, const char *name, const c
     (void)name;
     (void)value;
     file_place(loader, NULL, place);
-    if (first == loader->program->key_count) {
+    if (*section == '\0') {
+        return 0; /* the bracket is not closed, or nothing is in it */
+    }
+    if (!is_header_clean(loader->header)) {
+        mistake(loader, place,
+                "text behind a section; allowed: [section] alone on its line");
+    } else if (first == loader->program->key_count) {
         mistake(loader, place, "unknown section [%s]; allowed: %s", shown(section, quoted),
                 known_names(loader->program, NULL, known));
     } else if (loader->section_lines[first] != 0) {
-        mistake(loader, place, "section [%s] stands twice; the first is in line %d",
+        mistake(loader, place, "section [%s] stands twice, first in line %d; allowed: once",
                 section, loader->section_lines[first]);
     } else {
         loader->section_lines[first] = (int)loader->line;
@@ -315,11 +335,11 @@ static int on_key(void *user, const char *section, const char *name, const char 
 
     file_place(loader, name, place);
     if (*section == '\0') {
-        mistake(loader, place, "key outside of a section; sections: %s",
+        mistake(loader, place, "key outside of a section; allowed: below one of %s",
                 known_names(program, NULL, known));
     } else if (index < program->key_count) {
         if (loader->key_lines[index] != 0) {
-            mistake(loader, place, "key stands twice; the first is in line %d",
+            mistake(loader, place, "key stands twice, first in line %d; allowed: once",
                     loader->key_lines[index]);
             return 1;
         }
@@ -332,69 +352,70 @@ static int on_key(void *user, const char *section, const char *name, const char 
     return 1;
 }
 
-/* inih ignores what stands behind a header's bracket; we do not. */
-static bool is_header_clean(const char *header)
+/* Is it text: no control but the tab? */
+static bool is_text(const char *line)
 {
-    const char *rest = strchr(header, ']');
-
-    if (rest == NULL) {
-        return true; /* inih itself will object */
+    for (; *line != '\0'; line++) {
+        if (((unsigned char)*line < ' ' && *line != '\t') || *line == '\x7f') {
+            return false;
+        }
     }
-    rest += 1 + strspn(rest + 1, " \t\r");
-    return *rest == '\0' || *rest == ';' || *rest == '#';
+    return true;
 }
 
-static void read_line(struct loader *loader, const char *line, const char **header)
+static void read_line(struct loader *loader, const char *line)
 {
-    struct line_source source = {.lines = {*header, line}};
+    struct line_source source = {.lines = {loader->header, line}};
     ini_handler handler = on_key;
+    const char *wrong = NULL;
     char place[PLACE_MAX];
 
-    line += strspn(line, " \t");
-    source.lines[1] = line;
-    if (strlen(line) > CONFIG_LINE_MAX) {
-        mistake(loader, file_place(loader, NULL, place), "line too long; allowed: %d bytes",
-                CONFIG_LINE_MAX);
-        return;
-    }
     if (*line == '[') {
+        loader->header = line;
         source = (struct line_source){.lines = {line, "key = value"}};
         handler = on_section;
-        *header = line;
-        if (!is_header_clean(line)) {
-            mistake(loader, file_place(loader, NULL, place),
-                    "text behind a section; allowed: [section] alone on its line");
-        }
     }
-    if (ini_parse_stream(next_line, &source, handler, loader) != 0) {
-        mistake(loader, file_place(loader, NULL, place),
-                "neither a [section], nor a key = value, nor a comment");
-        if (handler == on_section) {
-            *header = "[?]"; /* the keys below belong to no section we know */
-        }
+    file_place(loader, NULL, place);
+    if (strlen(line) > CONFIG_LINE_MAX) {
+        mistake(loader, place, "line too long; allowed: %d bytes", CONFIG_LINE_MAX);
+    } else if (!is_text(line)) {
+        wrong = "control characters";
+    } else if (ini_parse_stream(next_line, &source, handler, loader) != 0) {
+        wrong = "no line of an INI file";
+    } else {
+        return;
+    }
+    if (wrong != NULL) {
+        mistake(loader, place, "%s; allowed: [section], key = value, ; comment", wrong);
+    }
+    if (handler == on_section) {
+        loader->header = "[?]"; /* the keys below belong to no section we know */
     }
 }
 
 /* Read all lines of `text`, which is changed (newlines become NULs). */
 static void read_lines(struct loader *loader, char *text, size_t length)
 {
-    const char *header = "";
     char *end = text + length;
     char place[PLACE_MAX];
 
     if (length >= 3 && memcmp(text, BYTE_ORDER_MARK, 3) == 0) {
         text += 3;
     }
+    loader->header = "";
     for (loader->line = 1; text < end; loader->line++) {
         char *newline = memchr(text, '\n', (size_t)(end - text));
         char *stop = newline != NULL ? newline : end;
 
         *stop = '\0';
         if (strlen(text) != (size_t)(stop - text)) {
-            mistake(loader, file_place(loader, NULL, place), "a NUL byte; this is no text");
+            mistake(loader, file_place(loader, NULL, place), "a NUL byte; allowed: text");
             return;
         }
-        read_line(loader, text, &header);
+        if (stop > text && stop[-1] == '\r') {
+            stop[-1] = '\0';
+        }
+        read_line(loader, text + strspn(text, " \t"));
         text = stop + 1;
     }
 }
@@ -447,7 +468,8 @@ static void load_file(struct loader *loader, const char *path, bool must_exist)
     char place[PLACE_MAX];
 
     loader->path = path;
-    format(place, sizeof place, "%s", path);
+    escape_bytes(loader->shown_path, PATH_SHOWN_MAX, path, strlen(path));
+    format(place, sizeof place, "%s", *path != '\0' ? loader->shown_path : "--config");
     if (buffer == NULL) {
         mistake(loader, place, "no memory to read it");
         return;
@@ -475,9 +497,8 @@ static void load_environment(struct loader *loader)
         }
         if (strncmp(text, "tcp://", 6) == 0 && key->type == CONFIG_WHOLE) {
             mistake(loader, name,
-                    "'%s' looks like Kubernetes' service link to a Service of the same "
-                    "name; set "
-                    "enableServiceLinks: false in the pod or rename the Service",
+                    "'%s' looks like a Kubernetes service link; set enableServiceLinks: "
+                    "false in the pod or rename the Service",
                     shown(text, quoted));
             continue;
         }
@@ -486,7 +507,7 @@ static void load_environment(struct loader *loader)
 }
 
 static const struct config_action wishes[] = {
-    {"help", "print this text, exit"},
+    {"help", "print this text (also -h), exit"},
     {"version", "print the version, exit"},
     {"check-config", "read the configuration, report every mistake, exit"},
     {"print-config", "print the configuration as an INI file, exit"},
@@ -531,18 +552,19 @@ static const char **find_option(const struct config_program *program, const char
     return NULL;
 }
 
-static void take_wish(struct loader *loader, struct command_line *line, int wish)
+static bool is_info(int wish)
 {
-    bool is_first = line->wish == CONFIG_RUN || line->wish == wish;
-    bool is_info = wish == CONFIG_HELP || wish == CONFIG_VERSION;
+    return wish == CONFIG_HELP || wish == CONFIG_VERSION;
+}
 
-    if (!is_first && !is_info && line->wish != CONFIG_HELP &&
-        line->wish != CONFIG_VERSION) {
-        mistake(loader, loader->program->name,
-                "told to do two things; allowed: one of --check-config, --print-config and "
-                "the like");
-    }
-    if (is_first || is_info) {
+static void take_wish(struct loader *loader, struct command_line *line, int wish,
+                      const char *place)
+{
+    if (line->wish == wish) {
+        mistake(loader, place, "given twice; allowed: once");
+    } else if (line->wish != CONFIG_RUN && !is_info(wish)) {
+        mistake(loader, loader->program->name, "told to do two things; allowed: one");
+    } else {
         line->wish = wish;
     }
 }
@@ -564,8 +586,9 @@ static int take_argument(struct loader *loader, struct command_line *line,
         word = "--help";
         length = strlen(word);
     }
-    if (strncmp(word, "--", 2) != 0 || length - 2 >= sizeof name) {
-        mistake(loader, shown(word, quoted), "unexpected argument; allowed: see --help");
+    if (strncmp(word, "--", 2) != 0) {
+        mistake(loader, *word != '\0' ? shown(word, quoted) : "''",
+                "unexpected argument; allowed: see --help");
         return 1;
     }
     format(name, sizeof name, "%.*s", (int)(length - 2), word + 2);
@@ -573,7 +596,7 @@ static int take_argument(struct loader *loader, struct command_line *line,
     int wish = find_wish(program, name);
     const char **text = find_option(program, name, line);
     if (wish != CONFIG_MISTAKES && value == NULL) {
-        take_wish(loader, line, wish);
+        take_wish(loader, line, wish, place);
         return 1;
     }
     if (wish != CONFIG_MISTAKES) {
@@ -581,7 +604,8 @@ static int take_argument(struct loader *loader, struct command_line *line,
         return 1;
     }
     if (text == NULL) {
-        mistake(loader, shown(word, quoted), "unknown option; allowed: see --help");
+        escape_bytes(quoted, sizeof quoted, word, length);
+        mistake(loader, quoted, "unknown option; allowed: see --help");
         return 1;
     }
     if (*text != NULL) {
@@ -597,7 +621,7 @@ static int take_argument(struct loader *loader, struct command_line *line,
 static void read_command_line(struct loader *loader, int argc, char *const argv[],
                               struct command_line *line)
 {
-    for (int i = 1; i < argc;) {
+    for (int i = 1; i < argc && !is_info(line->wish);) {
         i += take_argument(loader, line, argv + i);
     }
 }
@@ -618,8 +642,8 @@ int config_load(const struct config_program *program, int argc, char *const argv
         (void)wrong;
     }
     read_command_line(&loader, argc, argv, &line);
-    if (line.wish == CONFIG_HELP || line.wish == CONFIG_VERSION) {
-        return line.wish;
+    if (is_info(line.wish)) {
+        return loader.has_mistakes ? CONFIG_MISTAKES : line.wish;
     }
     load_file(&loader, line.file != NULL ? line.file : program->file, line.file != NULL);
     load_environment(&loader);

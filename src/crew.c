@@ -110,8 +110,7 @@ static void on_worker_close(void *context)
 static void use_signals(struct pollset *set)
 {
     if (!pollset_use_signals(set)) {
-        log_warn("idle connections cannot tell by signals, so all are polled: %s",
-                 strerror(errno));
+        log_warn("no signals for idle connections: %s", strerror(errno));
     }
 }
 

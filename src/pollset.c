@@ -348,19 +348,22 @@ static int look(struct pollset *set, size_t first, size_t end, int timeout_ms)
     return found;
 }
 
-/* Look at the cold entries [first, end) once; those that have an event turn hot. Each swap
- * puts a cold entry that was looked at where the hot one was. */
-static bool look_at_cold(struct pollset *set, size_t first, size_t end)
+/* Look at the cold entries [first, end) once; those that have an event turn hot, and all if
+ * that cannot be found out. Each swap puts a cold entry that was looked at where the hot
+ * one was. */
+static void look_at_cold(struct pollset *set, size_t first, size_t end)
 {
-    int found = look(set, first, end, 0);
+    int found = poll(set->polled + first, end - first, 0);
 
-    for (size_t i = first; i < end && found > 0; i++) {
-        if (set->polled[i].revents != 0) {
+    for (size_t i = first; i < end && found != 0; i++) {
+        if (found == -1) {
+            set->polled[i].revents = 0;
+            turn_hot(set, set->polled[i].fd);
+        } else if (set->polled[i].revents != 0) {
             found--;
             turn_hot(set, set->polled[i].fd);
         }
     }
-    return found != -1;
 }
 
 /* Cold ones told: they turn hot, and the next round looks at them. */
@@ -379,14 +382,14 @@ static void hear_bell(struct pollset *set)
     }
 }
 
-/* Those that were quiet for an epoch turn cold. Returns false when poll() failed. */
-static bool end_epoch(struct pollset *set)
+/* Those that were quiet for an epoch turn cold. */
+static void end_epoch(struct pollset *set)
 {
     size_t hot_before = set->hot;
 
     set->epoch_ns = set->now_ns;
     if (set->bell == -1 || set->count <= POLLSET_ONE_TIER_MAX) {
-        return true;
+        return;
     }
     for (size_t i = set->hot; i-- > 0;) {
         int fd = set->polled[i].fd;
@@ -398,7 +401,7 @@ static bool end_epoch(struct pollset *set)
         }
     }
     /* What became ready before it was armed does not tell. */
-    return set->hot == hot_before || look_at_cold(set, set->hot, hot_before);
+    look_at_cold(set, set->hot, hot_before);
 }
 
 /* From the end to the start: entries move when callbacks add and remove, but those not yet
@@ -460,7 +463,10 @@ bool pollset_wait(struct pollset *set)
         dispatch_events(set);
     }
     dispatch_deadlines(set);
-    return set->now_ns - set->epoch_ns < EPOCH_NS || end_epoch(set);
+    if (set->now_ns - set->epoch_ns >= EPOCH_NS) {
+        end_epoch(set);
+    }
+    return true;
 }
 
 bool pollset_use_signals(struct pollset *set)

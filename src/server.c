@@ -254,7 +254,7 @@ static bool accept_and_serve(struct server *server)
     char text[NET_ADDRESS_TEXT];
 
     if (!pollset_add(server->set, server->listener, POLLIN)) {
-        log_error("no memory for the poll set");
+        log_error("cannot start: no memory");
         return false;
     }
     pollset_pin(server->set, server->listener);
@@ -349,7 +349,7 @@ static bool serve(struct server *server)
     }
     server->crew = crew_start(server->config, workers, server->set, on_close, server);
     if (server->crew == NULL) {
-        log_error("cannot start %u workers: %s", workers, strerror(errno));
+        log_error("cannot start: %s", strerror(errno));
         return false;
     }
     bool is_good = listen_and_serve(server);
@@ -367,7 +367,7 @@ int server_run(const struct server_config *config)
     server.signals = selfpipe_open(caught, sizeof caught / sizeof caught[0]);
     if (server.set == NULL || server.signals == -1 ||
         !pollset_add(server.set, server.signals, POLLIN)) {
-        log_error("cannot set up poll set and self-pipe: %s", strerror(errno));
+        log_error("cannot start: %s", strerror(errno));
     } else {
         pollset_pin(server.set, server.signals);
         is_clean = serve(&server);

@@ -1,7 +1,6 @@
 #include "config.h"
 
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -394,7 +393,12 @@ static void test_standard_file(void)
     ok(wish == CONFIG_MISTAKES && mistake_count == 1 &&
            strncmp(mistakes[0], folder, strlen(folder)) == 0,
        "a standard file that is there and cannot be read is a mistake");
+    ok(symlink(no_file, no_file) == 0, "a link to itself");
     standard_file = no_file;
+    load(&server_program, (const char *const[]){NULL});
+    ok(wish == CONFIG_MISTAKES && mistake_count == 1,
+       "... is there, and no file: a mistake");
+    unlink(no_file);
 }
 
 /* ---- mistakes --------------------------------------------------------------------------

@@ -427,6 +427,7 @@ static void test_full(enum log_format style)
     const long lines = 20000;
 
     open_pipe(LOG_DEBUG, style);
+    fcntl(writer, F_SETPIPE_SZ, 4096); /* less than the buffer: it empties in pieces */
     overfill(lines);
     ok(longest_ns < AT_ONCE_NS, "a pipe that nobody reads blocks nobody: %lu us at most",
        (unsigned long)(longest_ns / CLOCK_US));
@@ -462,23 +463,21 @@ static void test_full(enum log_format style)
 static struct {
     int fd, pause_ms;
     size_t piece;
-    size_t length;
 } slow;
 
 static void *read_slowly(void *unused)
 {
-    static char bytes[65536];
-
     (void)unused;
     for (;;) {
         poll(NULL, 0, slow.pause_ms);
         struct pollfd pfd = {.fd = slow.fd, .events = POLLIN};
         poll(&pfd, 1, -1);
-        ssize_t n = read(slow.fd, bytes, slow.piece);
+        ssize_t n = read(slow.fd, got + got_length, slow.piece);
         if (n <= 0) {
+            got[got_length] = '\0';
             return NULL;
         }
-        slow.length += (size_t)n;
+        got_length += (size_t)n;
     }
 }
 
@@ -487,7 +486,7 @@ static void start_reading(pthread_t *thread, size_t piece, int pause_ms)
     slow.fd = reader;
     slow.pause_ms = pause_ms;
     slow.piece = piece;
-    slow.length = 0;
+    got_length = 0;
     if (pthread_create(thread, NULL, read_slowly, NULL) != 0) {
         abort();
     }
@@ -495,21 +494,22 @@ static void start_reading(pthread_t *thread, size_t piece, int pause_ms)
 
 static void test_close_waits(void)
 {
+    const int lines = 350; /* more than this pipe holds, less than the buffer */
     pthread_t thread;
-    size_t wanted = 0;
 
     open_pipe(LOG_INFO, LOG_TEXT);
     fcntl(writer, F_SETPIPE_SZ, 4096);
-    for (int i = 0; i < 300; i++) { /* more than this pipe holds, less than the buffer */
-        log_info("line %03d of those before the end", i);
-        wanted += PREFIX + 33;
+    for (int i = 0; i < lines; i++) {
+        log_info("line %d end", i);
     }
     is_int(log_dropped(), 0, "the buffer holds what the pipe does not");
     start_reading(&thread, 700, 1);
     log_close(5000);
     close(writer);
     pthread_join(thread, NULL);
-    is_int(slow.length, wanted, "log_close() waits for a slow reader");
+    struct tally tally = tally_of(got);
+    is_int(tally.lines, lines, "log_close() waits for a slow reader");
+    is_int(tally.torn, 0, "... which gets every line whole and in order");
     close(reader);
 }
 
@@ -583,13 +583,16 @@ static void test_gone(void)
  */
 
 #define THREADS      4
-#define THREAD_LINES 500
+#define THREAD_LINES 3000
+
+static pthread_barrier_t all_are_there;
 
 static void *write_lines(void *argument)
 {
     int number = *(int *)argument;
 
     log_set_worker(number);
+    pthread_barrier_wait(&all_are_there);
     for (int i = 0; i < THREAD_LINES; i++) {
         log_info("line %d end", i);
         if (i % 7 == 0) {
@@ -612,6 +615,7 @@ static void test_threads(void)
     }
     fd = fileno(file);
     log_open(fd, LOG_INFO, LOG_TEXT);
+    pthread_barrier_init(&all_are_there, NULL, THREADS);
     for (int i = 0; i < THREADS; i++) {
         numbers[i] = i + 1;
         if (pthread_create(&threads[i], NULL, write_lines, &numbers[i]) != 0) {
@@ -621,6 +625,7 @@ static void test_threads(void)
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
+    pthread_barrier_destroy(&all_are_there);
     log_info("mine");
     is_int(log_dropped(), 0, "a file takes everything");
     log_close(1000);

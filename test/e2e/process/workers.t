@@ -1,0 +1,129 @@
+#!/usr/bin/perl
+# Several threads: the same service, limits that hold for all together, a stop that loses
+# nothing. With ECHOLAB_BUILD=build/tsan under ThreadSanitizer, whose reports go to stderr.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Echolab;
+
+# Many clients in processes of their own, each with many connections; all must be echoed.
+sub storm {
+    my ($port, $processes, $connections) = @_;
+    my @pids;
+    for my $n (1 .. $processes) {
+        my $pid = fork // die;
+        if ($pid == 0) {
+            alarm 60;
+            for my $i (1 .. $connections) {
+                my $s       = connect_to($port) or POSIX::_exit(1);
+                my $message = "process $n connection $i " . 'x' x ($i * 37 % 9000);
+                POSIX::_exit(2) if echo_of($s, $message) ne $message;
+                half_close($s) if $i % 2;
+                POSIX::_exit(3) if $i % 2 && receive_until_eof($s) ne '';
+                close $s;
+            }
+            POSIX::_exit(0);
+        }
+        push @pids, $pid;
+    }
+    my $bad = 0;
+    for (@pids) { waitpid $_, 0; $bad++ if $? }
+    return $bad;
+}
+
+for my $workers (2, 4) {
+    my $server = start_server(workers => $workers);
+    is(storm($server->{port}, 4, 100), 0, "$workers workers: 400 connections are echoed exactly");
+    kill 'USR1', $server->{pid};
+    ok(wait_for_log($server, qr/worker $workers: counters: /), '... SIGUSR1: each logs its counters');
+    my ($accepted) = log_of($server) =~ / (\d+) accepted,/;
+    my $taken = 0;
+    $taken += $_ for log_of($server) =~ /worker \d+: counters: \d+ connections now, (\d+) taken/g;
+    is($accepted, 400, '... 400 were accepted');
+    is($taken, $accepted, '... and taken by the workers');
+    my @used = log_of($server) =~ /worker \d+: counters: \d+ connections now, [1-9]\d* taken/g;
+    is(scalar @used, $workers, '... each worker had some');
+
+    my @open = map { connect_to($server->{port}) } 1 .. 40;
+    is(join('', map { echo_of($_, 'x') } @open), 'x' x 40, '40 connections');
+    kill 'TERM', $server->{pid};
+    is(join('', map { receive_until_eof($_) } @open), '', '... are ended at SIGTERM');
+    close $_ for @open;
+    is(exit_of($server, 5), 0, '... exit 0');
+    my $log     = log_of($server);
+    my $closed  = () = $log =~ /worker \d+: connection \d+ closed/g;
+    is($closed, 440, '... every close is logged, with the number of its worker');
+    is(slurp($server->{err}), '', 'nothing on stderr');
+}
+
+# The limit is one for all.
+{
+    my $server = start_server(workers => 3, 'max-connections' => 5);
+    my @in     = map { connect_to($server->{port}) } 1 .. 5;
+    is(join('', map { echo_of($_, 'x') } @in), 'x' x 5, 'five connections fill the table');
+    my $waiting = connect_to($server->{port});
+    send_all($waiting, 'queued');
+    is(receive($waiting, 6, 0.3), '', 'the sixth waits');
+    my $start = cpu_seconds($server->{pid});
+    sleep 0.3;
+    cmp_ok(cpu_seconds($server->{pid}) - $start, '<=', 0.05, '... and nothing spins');
+    my $t = time;
+    close $in[3];
+    is(receive($waiting, 6), 'queued', 'a slot becomes free in another thread: it is used');
+    cmp_ok(time - $t, '<', 0.2, '... at once');
+    close $_ for @in[0 .. 2, 4], $waiting;
+    is(stop_program($server, 5), 0, 'exit 0');
+    is(slurp($server->{err}), '', 'nothing on stderr');
+}
+
+# Stopping under load: what waits in the backlog is served, and nothing hangs.
+for my $round (1 .. 5) {
+    my $server = start_server(workers => 2, 'drain-timeout' => '2s');
+    kill 'STOP', $server->{pid};
+    my @queued = map { connect_to($server->{port}) } 1 .. 50;
+    send_all($queued[$_], "queued $_") for 0 .. 49;
+    half_close($_) for @queued;
+    kill 'TERM', $server->{pid};
+    kill 'CONT', $server->{pid};
+    my $right = grep { receive_until_eof($queued[$_]) eq "queued $_" } 0 .. 49;
+    is($right, 50, "round $round: connections in the backlog at SIGTERM are served by the workers");
+    is(exit_of($server, 5), 0, '... exit 0');
+    is(slurp($server->{err}), '', '... nothing on stderr');
+}
+
+# A peer that never reads is cut by its worker, the second signal cuts all.
+{
+    my $server = start_server(workers => 2, 'drain-timeout' => '20s');
+    my @open   = map { connect_to($server->{port}) } 1 .. 4;
+    is(join('', map { echo_of($_, 'x') } @open), 'x' x 4, 'four connections');
+    kill 'TERM', $server->{pid};
+    ok(wait_for_log($server, qr/SIGTERM: stopping/), 'draining');
+    kill 'TERM', $server->{pid};
+    is(exit_of($server, 3), 1, 'a second signal: exit 1');
+    my $cut = () = log_of($server) =~ /worker \d: connection \d cut: second signal/g;
+    is($cut, 4, '... all four are cut');
+    is(slurp($server->{err}), '', 'nothing on stderr');
+}
+
+# More than a tier's worth of idle connections in each worker: all are heard.
+{
+    my $server = start_server(workers => 2);
+    my @idle   = map { connect_to($server->{port}) } 1 .. 300;
+    is(join('', map { echo_of($_, 'x') } @idle), 'x' x 300, '300 connections');
+    sleep 0.1;
+    my @poke = map { connect_to($server->{port}) } 1 .. 2;    # one for each worker
+    for (1 .. 10) { echo_of($_, 'tick') for @poke; sleep 0.02 }
+    kill 'USR1', $server->{pid};
+    SKIP: {
+    skip 'ThreadSanitizer runs with one tier', 1 if $Echolab::build =~ /tsan/;
+    ok(wait_for_log($server, qr/worker \d: counters: .* 1\d\d cold, .*\n(?:.*\n)*.*worker \d: counters: .* (?:\d\d|1\d\d) cold/),
+        '... most of them cold') or diag log_of($server) =~ s/.*accepted\n//gr;
+    }
+    is(join('', map { echo_of($_, 'y') } @idle), 'y' x 300, '... and each is heard');
+    close $_ for @idle, @poke;
+    is(stop_program($server, 5), 0, 'exit 0') or diag substr log_of($server), -2000;
+    is(slurp($server->{err}), '', 'nothing on stderr');
+}
+
+done_testing();
