@@ -6,7 +6,8 @@
  * connection that talks all the time costs one store per message.
  *
  * Times are ticks of the caller's choice, 32 bits wide. They may wrap around: two deadlines
- * and the present must lie within 2^31 ticks of each other (24 days of milliseconds). */
+ * and the present must lie within 2^31 ticks of each other (24 days of milliseconds), and
+ * deadlines_take() must be called when deadlines_next() says so. */
 #ifndef ECHOLAB_DEADLINES_H
 #define ECHOLAB_DEADLINES_H
 

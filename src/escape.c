@@ -27,7 +27,7 @@ static size_t printable(const unsigned char *p, size_t left)
     bool surrogate = c >= 0xd800 && c <= 0xdfff;
     bool control = c < 0xa0 || (c >= 0x200b && c <= 0x200f) ||
                    (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) ||
-                   c == 0xfeff;
+                   c == 0xfeff || c == 0x61c;
     return overlong || surrogate || control || c > 0x10ffff ? 0 : length;
 }
 

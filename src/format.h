@@ -3,8 +3,8 @@
  * musl's own, with floating point and wide characters, would be a fifth of a static
  * executable. The compiler checks the arguments as for printf.
  *
- * Conversions: %s %c %d %u %x %%, lengths l, ll, z, j; flags 0 and -, a width, and for %s a
- * precision (a number or *). Anything else is a bug. */
+ * Conversions: %s %c %d %u %x %%, lengths l, ll, z, j; flags 0 (not for negative numbers)
+ * and -, a width, and for %s a precision (a number or *). Anything else is a bug. */
 #ifndef ECHOLAB_FORMAT_H
 #define ECHOLAB_FORMAT_H
 

@@ -1,6 +1,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
@@ -41,6 +42,7 @@ static void unlock(void)
 
 static struct {
     int fd;
+    int own_fd;   /* the same terminal, opened again without blocking; -1: none */
     bool is_file; /* a write to it never blocks for long */
     enum log_level level;
     enum log_format style;
@@ -62,13 +64,24 @@ void log_set_worker(int number)
     worker = number;
 }
 
+/* A terminal that is stopped (Ctrl-S) blocks a write even after POLLOUT, so it is opened
+ * again, which makes an open file description of our own. */
+static int open_again(int fd)
+{
+    char path[32];
+
+    format(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 void log_open(int fd, enum log_level level, enum log_format style)
 {
     int saved = errno;
 
+    sink.own_fd = isatty(fd) ? open_again(fd) : -1;
     sink.is_file = lseek(fd, 0, SEEK_CUR) != -1; /* pipes, sockets and terminals cannot */
     errno = saved;
-    sink.fd = fd;
+    sink.fd = sink.own_fd != -1 ? sink.own_fd : fd;
     sink.level = level;
     sink.style = style;
     sink.used = 0;
@@ -93,16 +106,32 @@ unsigned long log_dropped(void)
 /* ---- one line into the buffer ----------------------------------------------------------
  */
 
+/* The date of a day since 1970-01-01, in the Gregorian calendar, for years after 1600: the
+ * year begins in March here, so that the leap day is its last. (gmtime_r() would be a
+ * hundredth of the executable.) */
+static void set_date(unsigned day, unsigned *year, unsigned *month, unsigned *day_of_month)
+{
+    unsigned since_1600 = day + 135080; /* days since 1600-03-01 */
+    unsigned era = since_1600 / 146097, of_era = since_1600 % 146097; /* 400 years */
+    unsigned years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    unsigned of_year = of_era - (365 * years + years / 4 - years / 100);
+    unsigned march_based = (5 * of_year + 2) / 153;
+
+    *day_of_month = of_year - (153 * march_based + 2) / 5 + 1;
+    *month = march_based < 10 ? march_based + 3 : march_based - 9;
+    *year = 1600 + 400 * era + years + (*month <= 2);
+}
+
 /* The calendar is computed once a second, not once a line. */
 static const char *stamp_of(time_t second)
 {
     if (second != sink.stamp_second) {
-        struct tm tm;
+        unsigned year, month, day, of_day = (unsigned)(second % 86400);
 
-        gmtime_r(&second, &tm);
-        format(sink.stamp, sizeof sink.stamp, "%04d-%02d-%02d%c%02d:%02d:%02d",
-               tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-               sink.style == LOG_JSON ? 'T' : ' ', tm.tm_hour, tm.tm_min, tm.tm_sec);
+        set_date((unsigned)(second / 86400), &year, &month, &day);
+        format(sink.stamp, sizeof sink.stamp, "%04u-%02u-%02u%c%02u:%02u:%02u", year, month,
+               day, sink.style == LOG_JSON ? 'T' : ' ', of_day / 3600, of_day / 60 % 60,
+               of_day % 60);
         sink.stamp_second = second;
     }
     return sink.stamp;
@@ -189,9 +218,15 @@ static bool is_writable(int timeout_ms)
 /* Write as much as the sink takes; wait `timeout_ms` for it to take any. */
 static void write_out(int timeout_ms)
 {
+    uint64_t end = clock_now_ns() + (uint64_t)timeout_ms * CLOCK_MS;
     size_t done = 0;
 
-    while (done < sink.used && is_writable(timeout_ms)) {
+    for (uint64_t now = end; done < sink.used; now = clock_now_ns()) {
+        int left_ms = timeout_ms == 0 || now > end ? 0 : (int)((end - now) / CLOCK_MS);
+
+        if (!is_writable(now == end ? timeout_ms : left_ms)) {
+            break;
+        }
         size_t most =
             sink.is_file || sink.used - done < PIPE_BUF ? sink.used - done : PIPE_BUF;
         ssize_t written = write(sink.fd, buffer + done, most);
@@ -252,7 +287,12 @@ void log_line(enum log_level level, const char *pattern, ...)
     used += format_list(message + used, sizeof message - used, pattern, arguments);
     va_end(arguments);
     if (used > LOG_LINE_MAX) {
-        memcpy(message + LOG_LINE_MAX - 3, "...", 4);
+        char *cut = message + LOG_LINE_MAX - 3;
+
+        while (((unsigned char)*cut & 0xc0) == 0x80) { /* inside a UTF-8 character */
+            cut--;
+        }
+        memcpy(cut, "...", 4);
     }
     lock();
     if (!append_line(level, message, BUFFER_SIZE - DROP_NOTE_ROOM)) {
@@ -292,6 +332,9 @@ void log_close(int patience_ms)
             }
         }
         sink.fd = -1;
+        if (sink.own_fd != -1) {
+            close(sink.own_fd);
+        }
     }
     errno = saved;
 }

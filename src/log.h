@@ -32,7 +32,8 @@ enum log_format {
 extern const char *const log_level_names[];
 extern const char *const log_format_names[];
 
-/* The longest line, in bytes without its newline; a longer one is cut and ends in "...". */
+/* The longest message of a line, in bytes; a longer one is cut at a whole character and
+ * ends in "...". */
 #define LOG_LINE_MAX 1000
 
 /* Send lines of at least `level` to the open descriptor `fd`, which stays the caller's.

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -161,7 +162,10 @@ int net_listen(const char *address, uint16_t port, int backlog, uint64_t user_ti
         return -1;
     }
     int fd = socket(where.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd != -1 && make_listener(fd, &where, backlog, (unsigned)user_timeout_ms, &step)) {
+    if (fd != -1 &&
+        make_listener(fd, &where, backlog,
+                      user_timeout_ms < INT_MAX ? (unsigned)user_timeout_ms : INT_MAX,
+                      &step)) {
         return fd;
     }
     int saved = errno;

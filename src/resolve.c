@@ -72,6 +72,11 @@ struct resolve *resolve_start(const char *host, uint16_t port)
     if (resolve == NULL) {
         return NULL;
     }
+    if (strlen(host) >= sizeof resolve->host) {
+        free(resolve);
+        errno = EINVAL;
+        return NULL;
+    }
     if (pipe2(ends, O_CLOEXEC) == -1) {
         free(resolve);
         return NULL;

@@ -17,7 +17,8 @@
 struct resolve;
 
 /* Begin to look up `host` (a name or a numeric address). Returns NULL with errno set when
- * there is no memory, descriptor or thread for it. */
+ * there is no memory, descriptor or thread for it, or the name is longer than any (EINVAL).
+ */
 struct resolve *resolve_start(const char *host, uint16_t port);
 
 /* The descriptor that poll(2) reports (POLLIN or POLLHUP) once the answer is there. */

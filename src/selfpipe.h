@@ -12,7 +12,7 @@
 
 /* Create the pipe, catch the `count` given signals, and ignore SIGPIPE: a peer that is gone
  * is an errno here, not a death. Returns the end to poll for POLLIN, or -1 with errno set
- * (pipe2(2), sigaction(2)); then nothing is changed. */
+ * (pipe2(2), sigaction(2)); then it is as after selfpipe_close(). */
 int selfpipe_open(const int *signals, size_t count);
 
 /* Take the next signal: its number, or 0 when none waits. Never blocks. */

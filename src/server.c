@@ -272,13 +272,13 @@ static int open_listener(const struct server_config *config)
     char error[NET_ERROR_TEXT];
     int fd =
         net_listen(config->address, (uint16_t)config->port, (int)config->listen_backlog,
-                   config->write_timeout_ns / CLOCK_MS, error);
+                   (config->write_timeout_ns + CLOCK_MS - 1) / CLOCK_MS, error);
 
     if (fd == -1 && strcmp(config->address, "::") == 0 &&
         (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
         log_warn("%s; there is no IPv6 here, falling back to 0.0.0.0", error);
         fd = net_listen("0.0.0.0", (uint16_t)config->port, (int)config->listen_backlog,
-                        config->write_timeout_ns / CLOCK_MS, error);
+                        (config->write_timeout_ns + CLOCK_MS - 1) / CLOCK_MS, error);
     }
     if (fd == -1) {
         log_error("%s", error);

@@ -61,6 +61,8 @@ sub start_program {
         delete @ENV{grep { /^(SERVER|CLI)_/ } keys %ENV};
         %ENV = (%ENV, %{ $how{env} // {} });
         $SIG{PIPE} = 'DEFAULT';
+        # LeakSanitizer cannot work in a traced process.
+        $ENV{ASAN_OPTIONS} = 'detect_leaks=0' if grep { $_ eq 'strace' } @{ $how{wrap} // [] };
         exec @{ $how{wrap} // [] }, @$command or POSIX::_exit(127);
     }
     $p{pid} = $pid;

@@ -280,14 +280,10 @@ static void test_reserve(void)
     }
     is_int(in_order, 4998, "thousands, each at its time");
 
-#ifdef __SANITIZE_ADDRESS__
-    skip("no memory: the sanitizer would abort");
-#else
     deadlines_set(&s, 4999, 77);
     ok(!deadlines_reserve(&s, SIZE_MAX >> 10), "no memory");
     ok(deadlines_next(&s, &tick) && tick == 77, "... changes nothing");
     is_int(deadlines_take(&s, 77), 4999, "... and the set goes on");
-#endif
     deadlines_free(&s);
     ok(deadlines_reserve(&s, 3), "after deadlines_free() it can be used again");
     ok(!deadlines_next(&s, &tick), "... and is empty");

@@ -545,6 +545,29 @@ static void test_close_ends(void)
     close(reader);
 }
 
+/* The patience is for the whole, not for each piece that a slow reader takes. */
+static void test_close_slow(void)
+{
+    pthread_t thread;
+
+    open_pipe(LOG_INFO, LOG_TEXT);
+    fcntl(reader, F_SETFL, 0);
+    fcntl(writer, F_SETPIPE_SZ, 4096);
+    for (int i = 0; i < 350; i++) {
+        log_info("line %d end", i);
+    }
+    start_reading(&thread, 4096, 130);
+    longest_ns = 0;
+    begin();
+    log_close(150);
+    end();
+    ok(longest_ns < 250 * CLOCK_MS, "log_close(150) and a slow reader: %lu ms",
+       (unsigned long)(longest_ns / CLOCK_MS));
+    close(writer);
+    pthread_join(thread, NULL);
+    close(reader);
+}
+
 static void test_gone(void)
 {
     open_pipe(LOG_INFO, LOG_TEXT);
@@ -691,6 +714,7 @@ int main(void)
     test_full(LOG_JSON);
     test_close_waits();
     test_close_ends();
+    test_close_slow();
     test_gone();
     test_threads();
     test_worker_json();

@@ -150,9 +150,9 @@ for my $name (sort keys %failures) {
             @to = ('--server-address', "127.0.0.1:$server->{port}");
         } elsif ($when =~ /name server/) {
             @to  = ('--server-address', 'name.invalid:7');
-            # Look-ups wait in poll() of their thread: sockets that never answer.
+            # The thread that looks the name up does not even get its socket.
             %how = (wrap => ['strace', '-f', '-o', '/dev/null', '-e',
-                'inject=sendto:retval=40', '-e', 'inject=sendmsg:retval=40']);
+                'inject=socket:delay_enter=5000000']);
         }
         my $client = start_program(["$Echolab::build/echo-client", @to, '--timeout', '10s'], %how);
         sleep 0.5;
