@@ -141,7 +141,10 @@ for my $name (sort keys %failures) {
 # ---- told to stop ------------------------------------------------------------------------
 {
     my ($port, $pid) = faulty_server(sub { my ($s) = @_; readline $s; sleep 20 });
-    for my $when ('a reply that does not come', 'a name server that does not answer', 'the pause') {
+    my @moments = ('a reply that does not come', 'the pause');
+    # musl asks by sendto(), which strace can fake; glibc, under ASan, does not.
+    push @moments, 'a name server that does not answer' if $Echolab::build !~ /asan/;
+    for my $when (@moments) {
         my %how;
         my @to = ('--server-address', "127.0.0.1:$port");
         my $server;
@@ -150,9 +153,9 @@ for my $name (sort keys %failures) {
             @to = ('--server-address', "127.0.0.1:$server->{port}");
         } elsif ($when =~ /name server/) {
             @to  = ('--server-address', 'name.invalid:7');
-            # The thread that looks the name up does not even get its socket.
+            # Look-ups wait in poll() of their thread for an answer to a question never sent.
             %how = (wrap => ['strace', '-f', '-o', '/dev/null', '-e',
-                'inject=socket:delay_enter=5000000']);
+                'inject=sendto:retval=40']);
         }
         my $client = start_program(["$Echolab::build/echo-client", @to, '--timeout', '10s'], %how);
         sleep 0.5;
