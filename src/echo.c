@@ -9,7 +9,10 @@
 #include "net.h"
 
 struct echo_pending {
-    size_t sent; /* of bytes[]; the rest waits */
+    size_t unacknowledged; /* at the last look; together with `sent` it tells progress */
+    size_t sent_then;
+    uint64_t progress_ns; /* when that look found some; 0: there was none yet */
+    size_t sent;          /* of bytes[]; the rest waits */
     size_t length;
     unsigned char bytes[];
 };
@@ -22,6 +25,23 @@ void echo_init(struct echo *echo)
 size_t echo_pending_bytes(const struct echo *echo)
 {
     return echo->pending != NULL ? echo->pending->length - echo->pending->sent : 0;
+}
+
+uint64_t echo_stalled_since(struct echo *echo, int fd, uint64_t now_ns)
+{
+    struct echo_pending *pending = echo->pending;
+
+    if (pending == NULL) {
+        return now_ns;
+    }
+    size_t unacknowledged = net_unacknowledged(fd);
+    if (pending->progress_ns == 0 || unacknowledged != pending->unacknowledged ||
+        pending->sent != pending->sent_then) {
+        pending->unacknowledged = unacknowledged;
+        pending->sent_then = pending->sent;
+        pending->progress_ns = now_ns;
+    }
+    return pending->progress_ns;
 }
 
 void echo_free(struct echo *echo)
@@ -116,8 +136,7 @@ static int send_back(struct echo *echo, int fd, const struct echo_scratch *scrat
     if (pending == NULL) {
         return over(echo, ENOMEM);
     }
-    pending->sent = 0;
-    pending->length = rest;
+    *pending = (struct echo_pending){.length = rest};
     memcpy(pending->bytes, scratch->bytes + taken, rest);
     echo->pending = pending;
     return POLLOUT;

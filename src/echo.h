@@ -78,6 +78,13 @@ int echo_end(struct echo *echo, int fd);
 /* Bytes received but not yet taken by send(). */
 size_t echo_pending_bytes(const struct echo *echo);
 
+/* Of a session with bytes pending: since when has the peer taken nothing? Acknowledgements
+ * count, for poll() reports room only when much of the kernel's buffer is free. `now_ns` is
+ * the present on the caller's clock, and the answer a time of that clock at which it was
+ * called before; now_ns if there was progress since the last call, or nothing is pending.
+ */
+uint64_t echo_stalled_since(struct echo *echo, int fd, uint64_t now_ns);
+
 /* Release what the session holds, in any state. */
 void echo_free(struct echo *echo);
 

@@ -117,13 +117,18 @@ static void close_session(struct worker *worker, int fd, const char *reason)
     worker->on_close(worker->context);
 }
 
+/* How often a session whose peer does not read is asked whether it took something. */
+static uint64_t stall_check_ns(const struct worker *worker)
+{
+    return worker->config->write_timeout_ns / 8;
+}
+
 /* When to look at the session again although nothing happens to it. */
 static void set_deadline(struct worker *worker, int fd, int wants)
 {
     const struct server_config *config = worker->config;
     struct echo *session = &worker->sessions[fd];
-    uint64_t after_ns =
-        wants == POLLOUT ? config->write_timeout_ns : config->idle_timeout_ns;
+    uint64_t after_ns = config->idle_timeout_ns;
 
     if (wants == 0) {
         after_ns = LINGER_CHECK_NS << session->checks;
@@ -132,6 +137,9 @@ static void set_deadline(struct worker *worker, int fd, int wants)
         }
     } else if (is_draining(worker)) {
         after_ns = drain_quiet_ns(worker);
+    } else if (wants == POLLOUT) {
+        echo_stalled_since(session, fd, pollset_now(worker->set));
+        after_ns = stall_check_ns(worker);
     }
     if (after_ns != 0) {
         pollset_deadline(worker->set, fd, pollset_now(worker->set) + after_ns);
@@ -172,7 +180,6 @@ static bool must_end_now(const struct worker *worker)
 void worker_event(struct worker *worker, int fd, short revents)
 {
     struct echo *session = &worker->sessions[fd];
-    uint64_t echoed_before = session->echoed_bytes;
     int wants = echo_ready(session, fd, revents, &worker->scratch);
 
     worker->counts.bytes_in += worker->scratch.length;
@@ -181,12 +188,7 @@ void worker_event(struct worker *worker, int fd, short revents)
         worker->scratch.length < sizeof worker->scratch.bytes) {
         wants = echo_end(session, fd);
     }
-    /* A peer that may be written to but takes nothing makes no progress. */
-    bool is_stalled =
-        wants == POLLOUT && revents == POLLOUT && session->echoed_bytes == echoed_before;
-    if (!is_stalled) {
-        follow(worker, fd, wants);
-    }
+    follow(worker, fd, wants);
 }
 
 bool worker_take(struct worker *worker, int fd, uint32_t id, bool is_quiet)
@@ -226,7 +228,14 @@ void worker_deadline(struct worker *worker, int fd)
             follow(worker, fd, echo_end(session, fd));
         } /* else it was told to end; the drain's own deadline is what counts */
     } else if (session->pending != NULL) {
-        cut_session(worker, fd, "write timeout");
+        uint64_t now = pollset_now(worker->set);
+
+        if (now - echo_stalled_since(session, fd, now) >=
+            worker->config->write_timeout_ns) {
+            cut_session(worker, fd, "write timeout");
+        } else {
+            pollset_deadline(worker->set, fd, now + stall_check_ns(worker));
+        }
     } else {
         close_session(worker, fd, "idle");
     }

@@ -231,6 +231,31 @@ static void test_errors(void)
     finish();
 }
 
+static void test_stalling(void)
+{
+    char some[2];
+
+    begin();
+    is_int(echo_stalled_since(&echo, own, 100), 100, "nothing pending: not stalled");
+    peer_says("abcdefgh");
+    send_limit = 4;
+    ready(POLLIN);
+    is_int(echo_stalled_since(&echo, own, 200), 200, "pending since now");
+    is_int(echo_stalled_since(&echo, own, 300), 200, "nothing taken: stalled since then");
+    is_int(read(peer, some, 2), 2, "the peer takes some of what was sent");
+    is_int(read(peer, some, 2), 2, "... all of it");
+    is_int(echo_stalled_since(&echo, own, 400), 400, "that is progress");
+    is_int(echo_stalled_since(&echo, own, 500), 400, "... once");
+    send_limit = 1;
+    ready(POLLOUT);
+    is_int(echo_stalled_since(&echo, own, 600), 600,
+           "a byte more taken by send() is progress");
+    send_limit = 0;
+    ready(POLLOUT);
+    is_int(echo_stalled_since(&echo, own, 700), 600, "a try that took none is not");
+    finish();
+}
+
 /* Whatever the sizes, what comes back is what was sent. */
 static void test_random(void)
 {
@@ -275,6 +300,7 @@ int main(void)
     test_half_close();
     test_end();
     test_errors();
+    test_stalling();
     test_random();
     return done();
 }

@@ -161,6 +161,31 @@ SKIP: {
     is(stop_program($server), 0, 'exit 0');
 }
 
+# ---- write timeout -----------------------------------------------------------------------
+{
+    my $server = start_server('write-timeout' => '1s');
+    my ($dead, $slow) = map { connect_to($server->{port}) } 1 .. 2;
+    for my $s ($dead, $slow) {
+        $s->blocking(0);
+        for (1 .. 400) { sleep 0.001 if !defined syswrite $s, 'z' x 65536 }
+    }
+    my $t     = time;
+    my $ended = undef;
+    my $read  = 0;
+    while (time - $t < 4) {    # one reads nothing, the other a little now and then
+        my $n = sysread $slow, my $piece, 100_000;
+        $read += $n // 0;
+        sleep 0.3;
+        $ended //= time - $t if log_of($server) =~ /connection 1 closed/;
+    }
+    ok(defined $ended && $ended < 2, 'a peer that takes nothing is cut after write_timeout')
+        or diag log_of($server);
+    unlike(log_of($server), qr/connection 2 closed/, '... one that makes progress is not');
+    cmp_ok($read, '>', 500_000, "... and gets its bytes ($read)");
+    reset_connection($_) for $dead, $slow;
+    is(stop_program($server), 1, 'exit 1: a connection was cut');
+}
+
 # ---- addresses, errors, formats ----------------------------------------------------------
 {
     my $server = start_server(address => '127.0.0.1', 'log-format' => 'json');
