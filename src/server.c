@@ -247,8 +247,8 @@ static bool is_empty(const struct server *server)
     return crew_connections(server->crew) == 0;
 }
 
-/* Serve on an open listener until a signal comes. Then take what the backlog still holds:
- * closing a listener resets it. */
+/* Serve on an open listener until a signal comes. Then take what the backlog still holds,
+ * even beyond max_connections: closing a listener resets it. */
 static bool accept_and_serve(struct server *server)
 {
     char text[NET_ADDRESS_TEXT];
@@ -261,6 +261,7 @@ static bool accept_and_serve(struct server *server)
     log_info("listening on %s", net_local_text(server->listener, text));
     log_flush();
     bool is_good = loop(server, is_stopping);
+    server->max_connections += (size_t)server->config->listen_backlog; /* for a last time */
     accept_some(server, server->max_connections);
     pollset_remove(server->set, server->listener);
     log_info("listener on %s closed", text);
@@ -314,11 +315,12 @@ static bool fit_limits(struct server *server, unsigned workers)
 {
     rlim_t reserve = FD_RESERVE + CREW_FDS(workers);
     rlim_t need = (rlim_t)server->config->max_connections + reserve;
+    rlim_t backlog = (rlim_t)server->config->listen_backlog;
     struct rlimit limit;
 
     prlimit(0, RLIMIT_NOFILE, NULL, &limit);
-    if (limit.rlim_cur < need) {
-        limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
+    if (limit.rlim_cur < need + backlog) {
+        limit.rlim_cur = need + backlog < limit.rlim_max ? need + backlog : limit.rlim_max;
         /* Not setrlimit(): musl's brings the machinery to stop all threads. */
         if (prlimit(0, RLIMIT_NOFILE, &limit, NULL) == -1) {
             prlimit(0, RLIMIT_NOFILE, NULL, &limit);

@@ -8,6 +8,10 @@ use JSON::PP;
 use Echolab;
 use EcholabDocker;
 
+# By now all that the tests need is there: setting up again changes nothing and says nothing.
+is_deeply([command('compose/setup.sh build check lab')], [0, ''], 'setup does nothing the second time');
+is((command('compose/setup.sh nonsense'))[0], 2, '... and refuses what it does not know');
+
 my %limit = (server => 64 * 1024, client => 96 * 1024);
 
 for my $name ('server', 'client') {

@@ -63,6 +63,20 @@ for my $signal ('TERM', 'INT') {
 }
 
 {
+    my $server = start_server('max-connections' => 3);
+    my @in     = map { connect_to($server->{port}) } 1 .. 3;
+    is(echo_of($_, 'x'), 'x', 'a full table') for @in;
+    my @queued = map { connect_to($server->{port}) } 1 .. 20;
+    send_all($queued[$_], "queued $_") for 0 .. 19;
+    half_close($_) for @queued;
+    kill 'TERM', $server->{pid};
+    my $right = grep { receive_until_eof($queued[$_]) eq "queued $_" } 0 .. 19;
+    is($right, 20, '... at SIGTERM those that wait in the backlog are served all the same');
+    close $_ for @in;
+    is(exit_of($server, 5), 0, '... exit 0');
+}
+
+{
     my $server = start_server('drain-timeout' => '500ms');
     my $stuck  = connect_to($server->{port});
     $stuck->blocking(0);
