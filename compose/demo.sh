@@ -25,16 +25,19 @@ dir=$(mktemp -d)
 pids=
 server=
 code=0
+is_interrupted=no
 
+# A signal ends the clients, and their end the server: a second signal would cut it.
 # shellcheck disable=SC2317 # called by the traps
 stop()
 {
-    for pid in $pids $server; do
+    is_interrupted=yes
+    for pid in ${pids:-$server}; do
         kill -TERM "$pid" 2>/dev/null || true
     done
 }
 trap stop INT TERM
-trap 'stop; rm -rf "$dir"' EXIT
+trap 'kill -TERM $pids $server 2>/dev/null || true; rm -rf "$dir"' EXIT
 
 # start NAME COMMAND...: run it in the background with NAME before each line; sets $pid.
 start()
@@ -44,19 +47,22 @@ start()
     mkfifo "$dir/$name"
     # Signals from the terminal are for the programs; their last lines must still get through.
     (trap '' INT TERM; exec sed -u "s/^/$name | /" <"$dir/$name" | tee -a "$dir/log") &
-    "$@" >"$dir/$name" 2>&1 &
+    # Ctrl-C reaches this script only, which knows the order to stop in.
+    setsid "$@" >"$dir/$name" 2>&1 &
     pid=$!
 }
 
-# finish PID NAME: wait for it, even if a signal comes meanwhile; note its failure.
+# finish PID NAME: wait for it, even if a signal comes meanwhile; note its failure. An
+# interrupted `wait` returns more than 128, and the next one the program's own code.
 finish()
 {
+    is_interrupted=no
     status=0
     wait "$1" || status=$?
-    while kill -0 "$1" 2>/dev/null; do
+    if [ "$status" -gt 128 ] && [ "$is_interrupted" = yes ]; then
         status=0
         wait "$1" || status=$?
-    done
+    fi
     [ "$status" -eq 0 ] || { echo "$2 ended with $status"; code=1; }
 }
 
