@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,10 +43,24 @@ bool program_print(const char *text)
     return write_all(STDOUT_FILENO, text);
 }
 
+/* Whoever started us may have closed some of the descriptors 0 to 2. The first pipe would
+ * take their place, and the log would go into it. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
+}
+
 int program_start(const struct config_program *program, int argc, char *argv[],
                   void *values, int *exit_code)
 {
     bool is_written = true;
+
+    fill_standard_descriptors();
     int wish = config_load(program, argc, argv, values, print_mistake, NULL);
 
     switch (wish) {

@@ -212,6 +212,23 @@ SKIP: {
     close $s;
 }
 
+# ---- without standard descriptors --------------------------------------------------------
+{
+    my $free = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 1);
+    my $port = $free->sockport;
+    close $free;
+    my $server = start_program(['sh', '-c',
+        "exec $Echolab::build/echo-server --address 127.0.0.1 --port $port <&- >&- 2>&-"]);
+    my $s;
+    ok(wait_for(sub { $s = connect_to($port) }), 'started with descriptors 0 to 2 closed');
+    is(echo_of($s, 'hello'), 'hello', '... it serves');
+    my $start = cpu_seconds($server->{pid});
+    sleep 0.3;
+    cmp_ok(cpu_seconds($server->{pid}) - $start, '<=', 0.02, '... and the log does not get into its pipes');
+    close $s;
+    is(stop_program($server), 0, 'exit 0');
+}
+
 # ---- health check ------------------------------------------------------------------------
 {
     my $server = start_server('max-connections' => 2);
