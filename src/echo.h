@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 /* The most bytes of one read, and so of a pending buffer. */
-#define ECHO_CHUNK (64 * 1024)
+#define ECHO_CHUNK (256 * 1024)
 
 /* echo_ready()'s answer when the session is over: close the descriptor. */
 #define ECHO_OVER (-1)

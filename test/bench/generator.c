@@ -52,21 +52,49 @@ static _Noreturn void die(const char *what)
     exit(1);
 }
 
-static int open_socket(void)
+/* The source addresses go round, so that the ports of one are not the limit of cycles: an
+ * ended connection keeps its pair of ports for a minute. */
+static int open_socket(int flags)
 {
     const int on = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    static uint32_t round;
+    struct sockaddr_in source = {.sin_family = AF_INET,
+                                 .sin_addr.s_addr = htonl(0x7f000101 + round++ % 200)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 
     if (fd == -1) {
         die("socket");
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (bind(fd, (struct sockaddr *)&source, sizeof source) == -1) {
+        die("bind");
+    }
     while (connect(fd, (struct sockaddr *)&server, sizeof server) == -1) {
+        if (errno == EINPROGRESS) {
+            break;
+        }
         if (errno != EINTR && errno != EAGAIN) {
             die("connect");
         }
     }
     return fd;
+}
+
+/* The server may have been started a moment ago. */
+static void wait_for_server(void)
+{
+    for (int tries = 0; tries < 1000; tries++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int result = connect(fd, (struct sockaddr *)&server, sizeof server);
+
+        close(fd);
+        if (result == 0) {
+            return;
+        }
+        usleep(10000);
+    }
+    die("connect");
 }
 
 static void register_fd(struct connection *c, uint32_t events, int operation)
@@ -119,9 +147,9 @@ static void finish_message(struct connection *c)
     if (is_cycling) {
         close(c->fd);
         uint64_t start = clock_now_ns();
-        c->fd = open_socket();
-        register_fd(c, EPOLLIN, EPOLL_CTL_ADD);
-        begin_message(c);
+        c->fd = open_socket(SOCK_NONBLOCK);
+        register_fd(c, EPOLLOUT, EPOLL_CTL_ADD); /* connected: the message goes out */
+        c->to_send = c->to_receive = size;
         c->start_ns = start;
     } else {
         begin_message(c);
@@ -170,7 +198,7 @@ static void open_idle(struct connection *c)
 {
     char byte = 'x';
 
-    c->fd = open_socket();
+    c->fd = open_socket(0);
     if (send(c->fd, &byte, 1, 0) != 1 || recv(c->fd, &byte, 1, 0) != 1) {
         die("idle connection");
     }
@@ -228,6 +256,7 @@ int main(int argc, char *argv[])
     sink = malloc((1 << 18) + 1);
     samples = malloc(SAMPLES_MAX * sizeof *samples);
     memset(payload, 'x', size);
+    wait_for_server();
     for (size_t i = active; i < active + idle; i++) {
         open_idle(&connections[i]);
     }
@@ -238,7 +267,7 @@ int main(int argc, char *argv[])
         return 0;
     }
     for (size_t i = 0; i < active; i++) {
-        connections[i].fd = open_socket();
+        connections[i].fd = open_socket(0);
         register_fd(&connections[i], EPOLLIN, EPOLL_CTL_ADD);
         begin_message(&connections[i]);
     }
