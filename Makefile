@@ -56,10 +56,12 @@ endif
 
 COMMON_OBJECTS := format ensure log escape units config net program selfpipe probe
 SERVER_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset echo server_config worker crew server server_main
-CLIENT_OBJECTS := $(COMMON_OBJECTS) resolve client_config client client_main
+CLIENT_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset histogram payload resolve client_config client load_worker report load client_main
 
 # A unit test links its module and what lies below it, nothing else.
-UNIT_TESTS := format units escape log selfpipe deadlines pollset net resolve config echo probe
+UNIT_TESTS := format units escape log selfpipe deadlines pollset net resolve config echo probe histogram payload
+histogram_links := histogram
+payload_links   := payload
 format_links    := format
 units_links     := units format
 escape_links    := escape format
@@ -91,10 +93,12 @@ pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=si
 all: build/echo-server build/echo-client ## build both programs: build/echo-server, build/echo-client
 build: all ## the same as all
 
-build/echo-server: $(SERVER_OBJECTS:%=build/static/%.o)
+# heap is the shipped programs' malloc(); the sanitizers have their own.
+build/static/heap.o: STATIC_CFLAGS += -fno-builtin -fno-lto
+build/echo-server: $(SERVER_OBJECTS:%=build/static/%.o) build/static/heap.o
 # The server uses no stream at all; the client does, in getaddrinfo().
 build/echo-server: STATIC_LDFLAGS += -Wl,--defsym=fgets=abort,--defsym=fclose=abort
-build/echo-client: $(CLIENT_OBJECTS:%=build/static/%.o)
+build/echo-client: $(CLIENT_OBJECTS:%=build/static/%.o) build/static/heap.o
 build/echo-server build/echo-client:
 	$(call Q,LINK)$(CC) $(STATIC_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIH) $(LDLIBS)
 
@@ -104,6 +108,8 @@ build/asan/echo-server build/asan/echo-client:
 	$(call Q,LINK)$(HOST_CC) $(ASAN_LDFLAGS) -o $@ $^ -linih -lpthread
 
 build/tsan/echo-server: $(SERVER_OBJECTS:%=build/tsan/%.o)
+build/tsan/echo-client: $(CLIENT_OBJECTS:%=build/tsan/%.o)
+build/tsan/echo-server build/tsan/echo-client:
 	$(call Q,LINK)$(HOST_CC) -fsanitize=thread -o $@ $^ -linih -lpthread
 
 # One tier only: ThreadSanitizer's runtime keeps one pending signal of each number, so it
@@ -211,10 +217,10 @@ PROVE := prove -Itest/lib --timer
 check-setup:
 	@compose/setup.sh build check
 
-check: check-setup build build/asan/echo-server build/asan/echo-client build/tsan/echo-server $(UNIT_ASAN) $(UNIT_STATIC) ## unit and process tests, without Docker
+check: check-setup build build/asan/echo-server build/asan/echo-client build/tsan/echo-server build/tsan/echo-client $(UNIT_ASAN) $(UNIT_STATIC) ## unit and process tests, without Docker
 	$(PROVE) -e '' $(UNIT_ASAN) $(UNIT_STATIC)
 	ECHOLAB_BUILD=build/asan $(PROVE) test/e2e/process
-	ECHOLAB_BUILD=build/tsan $(PROVE) test/e2e/process/workers.t
+	ECHOLAB_BUILD=build/tsan $(PROVE) test/e2e/process/workers.t test/e2e/process/load.t
 	$(PROVE) test/e2e/process
 
 e2e: lab-setup build ## images and lab with real Docker, once per Compose that is there

@@ -181,8 +181,15 @@ static void run_loop(struct client *client)
     uint64_t end = config->loop_lapse_ns != 0 ? start + config->loop_lapse_ns : UINT64_MAX;
 
     while (clock_now_ns() < end && send_message(client)) {
-        uint64_t next = clock_now_ns() + config->loop_period_ns;
+        uint64_t now = clock_now_ns();
+        uint64_t next = now + config->loop_period_ns;
 
+        if (config->count != 0 && client->sent >= config->count) {
+            break;
+        }
+        if (config->interval_ns != 0) { /* the next on the grid that has not passed */
+            next = now + config->interval_ns - (now - start) % config->interval_ns;
+        }
         /* Nothing but a signal can end this wait early. */
         if (probe_wait_fd(-1, 0, next < end ? next : end, client->signals) == -1) {
             break;
@@ -228,9 +235,9 @@ static void summarize(const struct client *client)
              client->config->id, client->sent, echoed, lost(client), kinds, rtt);
 }
 
-static enum client_exit exit_code(const struct client *client)
+enum client_exit client_exit_code(const uint64_t counts[PROBE_OUTCOMES])
 {
-    const uint64_t *n = client->counts;
+    const uint64_t *n = counts;
     const uint64_t by_code[] = {
         [CLIENT_NOT_RESOLVED] = n[PROBE_NOT_RESOLVED],
         [CLIENT_NO_CONNECTION] = n[PROBE_REFUSED] + n[PROBE_UNREACHABLE],
@@ -279,5 +286,5 @@ enum client_exit client_run(const struct client_config *config)
     selfpipe_close();
     log_info("[CLIENT %s] self-pipe closed", config->id);
     summarize(&client);
-    return exit_code(&client);
+    return client_exit_code(client.counts);
 }

@@ -5,7 +5,10 @@
 #ifndef ECHOLAB_CLIENT_H
 #define ECHOLAB_CLIENT_H
 
+#include <stdint.h>
+
 #include "client_config.h"
+#include "probe.h"
 
 /* Exit codes: the most frequent kind of failure decides, of equals the smaller code. */
 enum client_exit {
@@ -21,5 +24,8 @@ enum client_exit {
 
 /* Run the loop to its end; logs each message and a summary. Returns the exit code. */
 enum client_exit client_run(const struct client_config *config);
+
+/* The exit code that follows from how many of each outcome there were. */
+enum client_exit client_exit_code(const uint64_t counts[PROBE_OUTCOMES]);
 
 #endif

@@ -1,7 +1,10 @@
-/* echo-client: reads its configuration, runs the probe's loop, exits (codes: client.h). */
+/* echo-client: reads its configuration, runs the probe's loop or a load, exits (codes:
+ * client.h). */
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "load.h"
 #include "log.h"
 #include "program.h"
 
@@ -16,9 +19,16 @@ int main(int argc, char *argv[])
     if (program_start(&client_program, argc, argv, &config, &code) == CONFIG_MISTAKES) {
         return code;
     }
-    log_open(STDOUT_FILENO, (enum log_level)config.log_level,
+    const char *contradiction = client_config_contradiction(&config);
+    if (contradiction != NULL) {
+        program_complain(contradiction);
+        return CLIENT_USAGE;
+    }
+    /* A load's report is what belongs on stdout. */
+    bool is_load = client_config_is_load(&config);
+    log_open(is_load ? STDERR_FILENO : STDOUT_FILENO, (enum log_level)config.log_level,
              (enum log_format)config.log_format);
-    code = (int)client_run(&config);
+    code = (int)(is_load ? load_run(&config) : client_run(&config));
     log_close(LOG_PATIENCE_MS);
     return code;
 }

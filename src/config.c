@@ -87,6 +87,10 @@ char *config_option_name(const struct config_program *program, const struct conf
 {
     bool is_own = strcmp(key->section, program->section) == 0;
 
+    if (key->option != NULL) {
+        format(out, CONFIG_NAME_TEXT, "%s", key->option);
+        return out;
+    }
     format(out, CONFIG_NAME_TEXT, "%s%s%s", is_own ? "" : key->section, is_own ? "" : "-",
            key->name);
     for (char *p = out; *p != '\0'; p++) {
@@ -569,6 +573,31 @@ static void take_wish(struct loader *loader, struct command_line *line, int wish
     }
 }
 
+/* What a shorthand stands for: its value, and in *text the place for it. NULL: it is none.
+ */
+static const char *find_shorthand(const struct config_program *program, const char *name,
+                                  struct command_line *line, const char ***text)
+{
+    for (size_t i = 0; i < program->shorthand_count; i++) {
+        const struct config_shorthand *shorthand = &program->shorthands[i];
+
+        if (strcmp(name, shorthand->name) == 0) {
+            size_t key = find_key(program, shorthand->section, shorthand->key);
+
+            ensure(key < program->key_count);
+            *text = &line->texts[key];
+            return shorthand->value;
+        }
+    }
+    return NULL;
+}
+
+/* Does the option before `next` stand for yes? */
+static bool means_yes(const struct config_key *key, const char *next)
+{
+    return key->type == CONFIG_YES_NO && (next == NULL || *next == '-');
+}
+
 /* One argument "--name", "--name=value" or "--name" before "value". Returns how many of the
  * arguments it took. */
 static int take_argument(struct loader *loader, struct command_line *line,
@@ -595,11 +624,12 @@ static int take_argument(struct loader *loader, struct command_line *line,
     format(place, sizeof place, "--%s", name);
     int wish = find_wish(program, name);
     const char **text = find_option(program, name, line);
+    const char *meaning = find_shorthand(program, name, line, &text);
     if (wish != CONFIG_MISTAKES && value == NULL) {
         take_wish(loader, line, wish, place);
         return 1;
     }
-    if (wish != CONFIG_MISTAKES) {
+    if (wish != CONFIG_MISTAKES || (meaning != NULL && value != NULL)) {
         mistake(loader, place, "takes no value; allowed: the option alone");
         return 1;
     }
@@ -610,6 +640,14 @@ static int take_argument(struct loader *loader, struct command_line *line,
     }
     if (*text != NULL) {
         mistake(loader, place, "given twice; allowed: once");
+    }
+    if (meaning != NULL) {
+        *text = meaning;
+        return 1;
+    }
+    if (value == NULL && means_yes(&program->keys[text - line->texts], arguments[1])) {
+        *text = "yes";
+        return 1;
     }
     *text = value != NULL ? value + 1 : arguments[1];
     if (*text == NULL) {
@@ -693,6 +731,14 @@ void config_help(const struct config_program *program, config_write *write, void
     }
     for (size_t i = 0; i < program->action_count; i++) {
         print_option(program->actions[i].name, program->actions[i].help, write, context);
+    }
+    for (size_t i = 0; i < program->shorthand_count; i++) {
+        const struct config_shorthand *shorthand = &program->shorthands[i];
+        size_t key = find_key(program, shorthand->section, shorthand->key);
+
+        config_option_name(program, &program->keys[key], option);
+        format(text, sizeof text, "the same as --%s %s", option, shorthand->value);
+        print_option(shorthand->name, text, write, context);
     }
     write(context,
           "\nA setting is looked for in the INI file, the environment and the command\n"

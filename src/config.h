@@ -8,7 +8,7 @@
  *                      idle_timeout = 5m   TIMEOUT=5m
  *
  * Keys of the program's own section have no section in their option's name; others have:
- * [log] level is --log-level and SERVER_LOG_LEVEL.
+ * [log] level is --log-level and SERVER_LOG_LEVEL. A key may have another option's name.
  *
  * Nothing is ignored or clamped: an unknown or repeated section, key or option, a value
  * that is malformed or out of range, a line that is no INI. Every mistake is reported, one
@@ -49,6 +49,14 @@ struct config_key {
     const char *allowed;  /* of CONFIG_TEXT: what the value may be, for people */
     const char *standard; /* the built-in default, as text */
     const char *help;     /* one line, without a full stop */
+    const char *option;   /* the option's name where it is not the key's; else NULL */
+};
+
+/* An option without value that stands for a key's option with one: --once for --count 1. */
+struct config_shorthand {
+    const char *name;
+    const char *section, *key;
+    const char *value;
 };
 
 /* One option that is an action and no key: --healthcheck. */
@@ -67,6 +75,8 @@ struct config_program {
     size_t key_count;
     const struct config_action *actions;
     size_t action_count;
+    const struct config_shorthand *shorthands;
+    size_t shorthand_count;
 };
 
 /* What the command line asks for. */
@@ -85,7 +95,8 @@ typedef void config_report(void *context, const char *line);
 
 /* Fill `values`, the program's struct, from all four places. Returns the command line's
  * wish (after --help and --version nothing else is looked at), or CONFIG_MISTAKES; then
- * *values must not be used. Options are written --name value or --name=value. */
+ * *values must not be used. Options are written --name value or --name=value;
+ * those of CONFIG_YES_NO alone mean yes. */
 int config_load(const struct config_program *program, int argc, char *const argv[],
                 void *values, config_report *report, void *context);
 

@@ -43,6 +43,11 @@ bool program_print(const char *text)
     return write_all(STDOUT_FILENO, text);
 }
 
+void program_complain(const char *line)
+{
+    print_mistake(NULL, line);
+}
+
 /* Whoever started us may have closed some of the descriptors 0 to 2. The first pipe would
  * take their place, and the log would go into it. */
 static void fill_standard_descriptors(void)

@@ -19,4 +19,7 @@ int program_start(const struct config_program *program, int argc, char *argv[],
 /* Print a text to stdout, without buffering. Returns false when that fails. */
 bool program_print(const char *text);
 
+/* Print one line to stderr: a mistake in the configuration. */
+void program_complain(const char *line);
+
 #endif

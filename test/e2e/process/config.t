@@ -70,8 +70,9 @@ sub accepts {
 # The names of a key in the environment and on the command line.
 sub names_of {
     my ($program, $section, $name) = @_;
-    my $full = $section eq 'log' ? "log_$name" : $name;
-    return ("$prefix{$program}_" . uc $full, '--' . $full =~ tr/_/-/r);
+    my $full   = $section eq $program ? $name : "${section}_$name";
+    my $option = $section eq 'load' ? $name eq 'target' ? 'load' : $name : $full;
+    return ("$prefix{$program}_" . uc $full, '--' . $option =~ tr/_/-/r);
 }
 
 # ---- each key: its range and what is outside ---------------------------------------------
@@ -110,6 +111,21 @@ my @keys = (
     ['client', 'client', 'loop_period', [['0s'], ['24h']], [@duration, '24h1ns']],
     ['client', 'client', 'timeout', [['1ms'], ['1h']], [@duration, '0', '999us', '1h1ns']],
     ['client', 'client', 'verify', [['yes'], ['no']], ['', 'true', 'YES', '1', 'y', 'yes no']],
+    ['client', 'client', 'interval', [['0s'], ['24h']], [@duration, '24h1ns']],
+    ['client', 'client', 'count', [['1'], ['1000000000000'], ['unlimited']], [@whole, '1000000000001']],
+    ['client', 'load', 'target', [['none'], ['s:1'], ['[::1]:7']], ['', 'server', 'None', 'server:0', 'a b:7']],
+    ['client', 'load', 'connections', [['1'], ['1000000']], [@whole, '0', '1000001']],
+    ['client', 'load', 'size', [['1'], ['16777216']], [@whole, '0', '16777217']],
+    ['client', 'load', 'duration', [['0s'], ['8760h']], [@duration, '8760h1ns']],
+    ['client', 'load', 'warmup', [['0s'], ['1h']], [@duration, '1h1ns']],
+    ['client', 'load', 'messages', [['1'], ['1000000000000'], ['unlimited']], [@whole, '1000000000001']],
+    ['client', 'load', 'rate', [['1'], ['10000000'], ['closed']], [@whole, '10000001']],
+    ['client', 'load', 'pipeline', [['1'], ['1024']], [@whole, '0', '1025']],
+    ['client', 'load', 'reconnect', [['yes'], ['no']], ['', 'true', 'YES']],
+    ['client', 'load', 'threads', [['1'], ['64']], [@whole, '0', '65']],
+    ['client', 'load', 'retry', [['0s'], ['1m']], [@duration, '1m1ns']],
+    ['client', 'load', 'address_policy', [['first'], ['round-robin']], ['', 'last', 'round_robin']],
+    ['client', 'load', 'report', [['text'], ['json'], ['csv'], ['none']], ['', 'xml']],
     ['client', 'log', 'level', [['debug'], ['info'], ['warn'], ['error']], [@level]],
     ['client', 'log', 'format', [['text'], ['json']], [@format]],
 );

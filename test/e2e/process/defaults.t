@@ -42,7 +42,8 @@ for my $program ('server', 'client') {
     while ($settings =~ /\G  --(\S+) +(\S.*)\n +allowed: (.+); default: (.+)\n +\[(\w+)\] (\w+), (\w+)\n/gc) {
         my ($option, $default, $section, $key, $env) = ($1, $4, $5, $6, $7);
         my $full = $section eq $program ? $key : "${section}_$key";
-        is($option, $full =~ tr/_/-/r, "--$option is [$section] $key");
+        my $own  = $section eq 'load' ? $key eq 'target' ? 'load' : $key : $full;
+        is($option, $own =~ tr/_/-/r, "--$option is [$section] $key");
         is($env, "$prefix{$program}_" . uc $full, "... and $env");
         push @keys, "[$section] $key";
         $default{"[$section] $key"} = $default;

@@ -1,0 +1,430 @@
+#include "load.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "format.h"
+#include "load_worker.h"
+#include "log.h"
+#include "net.h"
+#include "report.h"
+#include "resolve.h"
+#include "selfpipe.h"
+#include "table.h"
+
+#define THREADS_MAX 64
+
+/* How often the live line is drawn. */
+#define LIVE_NS (250 * CLOCK_MS)
+
+/* Descriptors that are no connections: standard ones, pipes, timers; and for each thread.
+ */
+#define DESCRIPTORS_BASE   16
+#define DESCRIPTORS_THREAD 4
+
+/* The width of a terminal that does not tell it. */
+#define WIDTH_STANDARD 80
+
+struct load;
+
+struct load_thread {
+    struct load *load;
+    unsigned number;
+    pthread_t thread;
+    struct load_result *result;
+    struct load_live live;
+};
+
+struct load {
+    const struct client_config *config;
+    struct load_plan plan;
+    struct load_start start;
+    struct net_address addresses[RESOLVE_MAX];
+    int signals;     /* the self-pipe's end */
+    int stop[2];     /* its write end is closed: the threads stop */
+    int finished[2]; /* a byte for each thread that ended */
+    unsigned started, ended;
+    struct load_thread threads[THREADS_MAX];
+    bool is_live;                  /* draw the line */
+    uint64_t begin_ns;             /* of opening connections */
+    uint64_t live_echoed, live_ns; /* of the line before */
+    int signal;                    /* that ended it; 0: none */
+};
+
+/* ---- before ----------------------------------------------------------------------------
+ */
+
+/* The name's addresses, or the exit code that it ends with. */
+static enum client_exit find_addresses(struct load *load, struct histogram *took)
+{
+    char host[NET_HOST_TEXT];
+    uint16_t port;
+    const char *why = "no answer from the name server in time";
+    uint64_t start = clock_now_ns();
+
+    net_split(load->config->load.target, host, &port); /* the configuration checked it */
+    if (net_numeric(host, port, &load->addresses[0])) {
+        load->plan.address_count = 1;
+        return CLIENT_ALL_ECHOED;
+    }
+    struct resolve *resolve = resolve_start(host, port);
+    if (resolve == NULL) {
+        log_error("%s not resolved: %s", load->config->load.target, strerror(errno));
+        return CLIENT_NOT_RESOLVED;
+    }
+    int revents = probe_wait_fd(resolve_fd(resolve), POLLIN,
+                                start + load->config->timeout_ns, load->signals);
+    if (revents > 0) {
+        load->plan.address_count = resolve_finish(resolve, load->addresses, &why);
+    } else {
+        resolve_abandon(resolve);
+    }
+    if (load->plan.address_count == 0) {
+        log_error("%s not resolved: %s", load->config->load.target,
+                  revents == -1 ? "interrupted" : why);
+        return CLIENT_NOT_RESOLVED;
+    }
+    histogram_record(took, clock_now_ns() - start);
+    if (load->config->load.address_policy == LOAD_FIRST) {
+        load->plan.address_count = 1;
+    }
+    return CLIENT_ALL_ECHOED;
+}
+
+/* As many descriptors as there may be, and a word if they are too few. */
+static bool raise_limit(const struct load_config *config)
+{
+    struct rlimit limit = {0, 0};
+    rlim_t needed =
+        config->connections + DESCRIPTORS_BASE + DESCRIPTORS_THREAD * config->threads;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    prlimit(0, RLIMIT_NOFILE, &limit, NULL);
+    if (limit.rlim_max < needed) {
+        log_error("%" PRIu64 " connections need %" PRIu64
+                  " open files, the limit is %" PRIu64
+                  ": allowed: fewer, or a higher hard limit (ulimit -Hn, RLIMIT_NOFILE)",
+                  config->connections, (uint64_t)needed, (uint64_t)limit.rlim_max);
+        return false;
+    }
+    return true;
+}
+
+static bool open_pipes(struct load *load)
+{
+    static const int caught[] = {SIGTERM, SIGINT};
+
+    load->signals = selfpipe_open(caught, sizeof caught / sizeof caught[0]);
+    if (load->signals == -1) {
+        log_error("cannot make the self-pipe: %s", strerror(errno));
+        return false;
+    }
+    if (pipe(load->stop) == -1) {
+        log_error("cannot make a pipe: %s", strerror(errno));
+        selfpipe_close();
+        return false;
+    }
+    if (pipe(load->finished) == -1) {
+        log_error("cannot make a pipe: %s", strerror(errno));
+        close(load->stop[0]);
+        close(load->stop[1]);
+        selfpipe_close();
+        return false;
+    }
+    return true;
+}
+
+static void close_pipes(struct load *load)
+{
+    close(load->finished[0]);
+    close(load->finished[1]);
+    close(load->stop[0]);
+    if (load->stop[1] != -1) {
+        close(load->stop[1]);
+    }
+    selfpipe_close();
+}
+
+/* ---- the live line ---------------------------------------------------------------------
+ */
+
+static unsigned columns(int fd)
+{
+    struct winsize size;
+
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col
+                                                                : WIDTH_STANDARD;
+}
+
+/* [#####.....], or nothing when the end is not known. */
+static void draw_bar(char *out, size_t size, uint64_t done, uint64_t whole)
+{
+    unsigned filled = (unsigned)(done >= whole ? 10 : done * 10 / whole);
+
+    format(out, size, "[%.*s%.*s] ", (int)filled, "##########", 10 - (int)filled,
+           "..........");
+}
+
+static void draw_line(struct load *load, uint64_t now)
+{
+    const struct load_config *config = &load->config->load;
+    uint64_t echoed = 0, errors = 0, open = 0;
+    char line[256], bar[24] = "", elapsed[REPORT_TIME_TEXT];
+
+    for (unsigned i = 0; i < load->started; i++) {
+        struct load_live *live = &load->threads[i].live;
+
+        echoed += atomic_load_explicit(&live->echoed, memory_order_relaxed);
+        errors += atomic_load_explicit(&live->errors, memory_order_relaxed);
+        open += atomic_load_explicit(&live->open, memory_order_relaxed);
+    }
+    if (config->messages != 0) {
+        draw_bar(bar, sizeof bar, echoed, config->messages);
+    } else if (config->duration_ns != 0) {
+        uint64_t start = atomic_load(&load->start.at_ns);
+
+        draw_bar(bar, sizeof bar, start == 0 || start > now ? 0 : now - start,
+                 config->duration_ns + config->warmup_ns);
+    }
+    uint64_t passed = now - load->live_ns;
+    uint64_t rate =
+        passed == 0 ? 0 : (echoed - load->live_echoed) * CLOCK_MS / (passed / 1000 + 1);
+    size_t length = format(
+        line, sizeof line, "%s %s%" PRIu64 "/s, %" PRIu64 " open, %" PRIu64 " errors",
+        report_time(elapsed, now - load->begin_ns), bar, rate, open, errors);
+    unsigned width = columns(STDOUT_FILENO);
+    length = length < width ? length : width - 1;
+    load->live_echoed = echoed;
+    load->live_ns = now;
+    /* Back to the margin, the line, and erase what is left of the one before. */
+    (void)!write(STDOUT_FILENO, "\r", 1);
+    (void)!write(STDOUT_FILENO, line, length);
+    (void)!write(STDOUT_FILENO, "\033[K", 3);
+}
+
+static void erase_line(const struct load *load)
+{
+    if (load->is_live) {
+        (void)!write(STDOUT_FILENO, "\r\033[K", 4);
+    }
+}
+
+/* ---- the run ---------------------------------------------------------------------------
+ */
+
+static void *run_thread(void *argument)
+{
+    struct load_thread *thread = argument;
+
+    load_worker_run(&thread->load->plan, thread->number, thread->result, &thread->live);
+    (void)!write(thread->load->finished[1], "", 1);
+    return NULL;
+}
+
+static size_t result_size(const struct load *load)
+{
+    return sizeof(struct load_result) +
+           load->plan.address_count * sizeof(struct load_address_result);
+}
+
+static int start_threads(struct load *load)
+{
+    sigset_t all, before;
+    int error = 0;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
+    while (load->started < load->config->load.threads && error == 0) {
+        struct load_thread *thread = &load->threads[load->started];
+
+        *thread = (struct load_thread){.load = load, .number = load->started};
+        if (!table_grow(&thread->result, 0, 1, result_size(load))) {
+            error = ENOMEM;
+            break;
+        }
+        error = pthread_create(&thread->thread, NULL, run_thread, thread);
+        if (error != 0) {
+            table_free(&thread->result, 1, result_size(load));
+            break;
+        }
+        load->started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+static void order_stop(struct load *load)
+{
+    if (load->stop[1] != -1) {
+        close(load->stop[1]);
+        load->stop[1] = -1;
+    }
+}
+
+/* Until all threads ended. */
+static void watch(struct load *load)
+{
+    char byte;
+    int signals = load->signals;
+
+    while (load->ended < load->started) {
+        uint64_t until = load->is_live ? clock_now_ns() + LIVE_NS : UINT64_MAX;
+        int revents = probe_wait_fd(load->finished[0], POLLIN, until, signals);
+
+        if (revents == -1) {
+            load->signal = selfpipe_take();
+            signals = -1; /* one is enough: the threads stop at once */
+            order_stop(load);
+        } else if (revents != 0 && read(load->finished[0], &byte, 1) == 1) {
+            load->ended++;
+        } else if (load->is_live) {
+            draw_line(load, clock_now_ns());
+        }
+    }
+}
+
+/* ---- after -----------------------------------------------------------------------------
+ */
+
+static void merge(struct load *load, struct load_result *all)
+{
+    for (unsigned i = 0; i < load->started; i++) {
+        struct load_result *one = load->threads[i].result;
+
+        pthread_join(load->threads[i].thread, NULL);
+        all->sent += one->sent;
+        all->echoed += one->echoed;
+        all->measured += one->measured;
+        all->unfinished += one->unfinished;
+        all->skipped += one->skipped;
+        all->lost += one->lost;
+        all->away_ns = one->away_ns > all->away_ns ? one->away_ns : all->away_ns;
+        all->fatal = one->fatal != 0 ? one->fatal : all->fatal;
+        for (int kind = 0; kind < PROBE_OUTCOMES; kind++) {
+            all->errors[kind] += one->errors[kind];
+        }
+        histogram_merge(&all->connect, &one->connect);
+        histogram_merge(&all->first_byte, &one->first_byte);
+        histogram_merge(&all->raw, &one->raw);
+        for (size_t a = 0; a < load->plan.address_count; a++) {
+            all->addresses[a].connects += one->addresses[a].connects;
+            all->addresses[a].echoed += one->addresses[a].echoed;
+            all->addresses[a].errors += one->addresses[a].errors;
+            histogram_merge(&all->addresses[a].reply, &one->addresses[a].reply);
+        }
+        table_free(&load->threads[i].result, 1, result_size(load));
+    }
+}
+
+static uint64_t cpu_ns(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * CLOCK_S +
+           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * CLOCK_US;
+}
+
+static enum client_exit conclude(struct load *load, const struct load_result *all,
+                                 const struct histogram *resolve, uint64_t end_ns)
+{
+    const struct load_plan *plan = &load->plan;
+    struct histogram *reply = NULL;
+
+    if (!table_grow(&reply, 0, 1, sizeof *reply)) {
+        log_error("no memory for the report");
+        return CLIENT_FATAL;
+    }
+    for (size_t a = 0; a < plan->address_count; a++) {
+        histogram_merge(reply, &all->addresses[a].reply);
+    }
+    uint64_t start_ns = atomic_load(&load->start.at_ns);
+    uint64_t from = load_measure_ns(&load->config->load, start_ns);
+    uint64_t until = load_end_ns(&load->config->load, start_ns);
+
+    until = end_ns < until ? end_ns : until;
+    struct report report = {
+        .plan = plan,
+        .result = all,
+        .reply = reply,
+        .resolve = resolve,
+        .measured_ns = start_ns != 0 && until > from ? until - from : 0,
+        .cpu_ns = cpu_ns(),
+        .width = columns(STDOUT_FILENO),
+    };
+    bool is_printed =
+        report_print(&report, (enum load_report)load->config->load.report, STDOUT_FILENO);
+    table_free(&reply, 1, sizeof *reply);
+    if (all->fatal != 0) {
+        log_error("a thread could not go on: %s", strerror(all->fatal));
+        return CLIENT_FATAL;
+    }
+    return is_printed ? client_exit_code(all->errors) : CLIENT_FATAL;
+}
+
+static enum client_exit run(struct load *load, const struct histogram *resolve)
+{
+    const struct load_config *config = &load->config->load;
+    struct load_plan *plan = &load->plan;
+    struct load_result *all = NULL;
+
+    if (!table_grow(&all, 0, 1, result_size(load))) {
+        log_error("no memory");
+        return CLIENT_FATAL;
+    }
+    load->begin_ns = load->live_ns = clock_now_ns();
+    plan->seed = load->begin_ns ^ (uint64_t)getpid() << 40;
+    plan->start = &load->start;
+    plan->stop_fd = load->stop[0];
+    load->is_live = config->report == LOAD_REPORT_TEXT && isatty(STDOUT_FILENO);
+    int error = start_threads(load);
+    if (error != 0) {
+        log_error("cannot start a thread: %s", strerror(error));
+        order_stop(load);
+    }
+    watch(load);
+    uint64_t end_ns = clock_now_ns();
+    erase_line(load);
+    merge(load, all);
+    enum client_exit code =
+        error != 0 ? CLIENT_FATAL : conclude(load, all, resolve, end_ns);
+    table_free(&all, 1, result_size(load));
+    return code;
+}
+
+enum client_exit load_run(const struct client_config *config)
+{
+    struct load *load = NULL;
+    struct histogram *resolve = NULL;
+    enum client_exit code = CLIENT_FATAL;
+
+    if (!table_grow(&load, 0, 1, sizeof *load) ||
+        !table_grow(&resolve, 0, 1, sizeof *resolve)) {
+        log_error("no memory");
+        return CLIENT_FATAL;
+    }
+    load->config = config;
+    load->plan.config = config;
+    load->plan.addresses = load->addresses;
+    if (raise_limit(&config->load) && open_pipes(load)) {
+        code = find_addresses(load, resolve);
+        if (code == CLIENT_ALL_ECHOED) {
+            code = run(load, resolve);
+        }
+        close_pipes(load);
+    }
+    table_free(&resolve, 1, sizeof *resolve);
+    table_free(&load, 1, sizeof *load);
+    return code;
+}
