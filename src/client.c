@@ -10,14 +10,25 @@
 #include "clock.h"
 #include "escape.h"
 #include "format.h"
+#include "histogram.h"
 #include "log.h"
 #include "net.h"
 #include "probe.h"
+#include "report.h"
 #include "resolve.h"
 #include "selfpipe.h"
+#include "table.h"
 
 /* The longest message: the id, a number of 20 digits and the words around them. */
 #define MESSAGE_MAX (CLIENT_ID_MAX + 64)
+
+/* Of echoed messages, apart from `resolve`. */
+struct client_times {
+    struct histogram resolve;
+    struct histogram connect;
+    struct histogram first_byte; /* connected to the first byte of the echo */
+    struct histogram reply;      /* connected to the last byte */
+};
 
 struct client {
     const struct client_config *config;
@@ -26,7 +37,7 @@ struct client {
     int signals; /* the self-pipe's end */
     uint64_t sent;
     uint64_t counts[PROBE_OUTCOMES];
-    uint64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns; /* of echoed messages */
+    struct client_times *times;
 };
 
 /* ---- one message -----------------------------------------------------------------------
@@ -39,15 +50,15 @@ static size_t find_addresses(struct client *client, struct net_address *addresse
     if (net_numeric(client->host, client->port, addresses)) {
         return 1;
     }
+    uint64_t start = clock_now_ns();
     struct resolve *resolve = resolve_start(client->host, client->port);
     if (resolve == NULL) {
         *why = strerror(errno);
         probe_fail(probe, PROBE_NOT_RESOLVED, errno);
         return 0;
     }
-    int revents =
-        probe_wait_fd(resolve_fd(resolve), POLLIN,
-                      clock_now_ns() + client->config->timeout_ns, client->signals);
+    int revents = probe_wait_fd(resolve_fd(resolve), POLLIN,
+                                start + client->config->timeout_ns, client->signals);
     if (revents <= 0) {
         resolve_abandon(resolve);
         *why = "no answer from the name server in time";
@@ -57,6 +68,8 @@ static size_t find_addresses(struct client *client, struct net_address *addresse
     size_t count = resolve_finish(resolve, addresses, why);
     if (count == 0) {
         probe_fail(probe, PROBE_NOT_RESOLVED, 0);
+    } else {
+        histogram_record(&client->times->resolve, clock_now_ns() - start);
     }
     return count;
 }
@@ -136,19 +149,14 @@ static void log_failed(const struct client *client, const struct probe *probe,
 
 static void count(struct client *client, const struct probe *probe)
 {
-    uint64_t rtt = probe->end_ns - probe->connected_ns;
+    struct client_times *times = client->times;
 
     client->counts[probe->outcome]++;
-    if (probe->outcome != PROBE_ECHOED) {
-        return;
+    if (probe->outcome == PROBE_ECHOED) {
+        histogram_record(&times->connect, probe->connected_ns - probe->start_ns);
+        histogram_record(&times->first_byte, probe->first_byte_ns - probe->connected_ns);
+        histogram_record(&times->reply, probe->end_ns - probe->connected_ns);
     }
-    if (client->counts[PROBE_ECHOED] == 1 || rtt < client->rtt_min_ns) {
-        client->rtt_min_ns = rtt;
-    }
-    if (rtt > client->rtt_max_ns) {
-        client->rtt_max_ns = rtt;
-    }
-    client->rtt_sum_ns += rtt;
 }
 
 /* Send the next message. Returns false when a signal ended it. */
@@ -212,6 +220,7 @@ static const char *ms_text(uint64_t ns, char out[32])
 
 static void summarize(const struct client *client)
 {
+    const struct histogram *reply = &client->times->reply;
     uint64_t echoed = client->counts[PROBE_ECHOED];
     char kinds[160] = "", rtt[128] = "", min[32], avg[32], max[32];
     size_t used = 0;
@@ -228,11 +237,33 @@ static void summarize(const struct client *client)
     }
     if (echoed > 0) {
         format(rtt, sizeof rtt, ", rtt min/avg/max = %s/%s/%s ms",
-               ms_text(client->rtt_min_ns, min), ms_text(client->rtt_sum_ns / echoed, avg),
-               ms_text(client->rtt_max_ns, max));
+               ms_text(reply->min_ns, min), ms_text(histogram_mean(reply), avg),
+               ms_text(reply->max_ns, max));
     }
     log_info("[CLIENT %s] %" PRIu64 " sent, %" PRIu64 " echoed, %" PRIu64 " lost%s%s",
              client->config->id, client->sent, echoed, lost(client), kinds, rtt);
+}
+
+/* A line for each distribution of more than one. */
+static void log_times(const struct client *client)
+{
+    const struct {
+        const char *name;
+        const struct histogram *histogram;
+    } rows[] = {
+        {"resolve", &client->times->resolve},
+        {"connect", &client->times->connect},
+        {"first byte", &client->times->first_byte},
+        {"reply", &client->times->reply},
+    };
+    char text[REPORT_LINE_TEXT];
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].histogram->count > 1) {
+            log_info("[CLIENT %s] %s: %s", client->config->id, rows[i].name,
+                     report_line(text, rows[i].histogram));
+        }
+    }
 }
 
 enum client_exit client_exit_code(const uint64_t counts[PROBE_OUTCOMES])
@@ -276,9 +307,14 @@ enum client_exit client_run(const struct client_config *config)
     if (net_split(config->server_address, client.host, &client.port) != NULL) {
         return CLIENT_USAGE; /* the configuration checked it already */
     }
+    if (!table_grow(&client.times, 0, 1, sizeof *client.times)) {
+        log_error("no memory");
+        return CLIENT_FATAL;
+    }
     client.signals = selfpipe_open(caught, sizeof caught / sizeof caught[0]);
     if (client.signals == -1) {
         log_error("cannot make the self-pipe: %s", strerror(errno));
+        table_free(&client.times, 1, sizeof *client.times);
         return CLIENT_FATAL;
     }
     run_loop(&client);
@@ -286,5 +322,7 @@ enum client_exit client_run(const struct client_config *config)
     selfpipe_close();
     log_info("[CLIENT %s] self-pipe closed", config->id);
     summarize(&client);
+    log_times(&client);
+    table_free(&client.times, 1, sizeof *client.times);
     return client_exit_code(client.counts);
 }

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+/* The C library's headers have names of their own for the parameters. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+
 /* In front of each block; as large as the strictest alignment. */
 union header {
     size_t mapped; /* bytes, with this header */
@@ -77,3 +80,5 @@ void free(void *block)
     }
     errno = error;
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -55,7 +55,7 @@ struct load {
     int finished[2]; /* a byte for each thread that ended */
     unsigned started, ended;
     struct load_thread threads[THREADS_MAX];
-    bool is_live;                  /* draw the line */
+    struct histogram shown;        /* of all threads, for the line */
     uint64_t begin_ns;             /* of opening connections */
     uint64_t live_echoed, live_ns; /* of the line before */
     int signal;                    /* that ended it; 0: none */
@@ -180,10 +180,16 @@ static void draw_line(struct load *load, uint64_t now)
 {
     const struct load_config *config = &load->config->load;
     uint64_t echoed = 0, errors = 0, open = 0;
-    char line[256], bar[24] = "", elapsed[REPORT_TIME_TEXT];
+    char line[256], bar[24] = "", elapsed[REPORT_TIME_TEXT], p50[REPORT_TIME_TEXT],
+                    p99[REPORT_TIME_TEXT];
 
+    memset(&load->shown, 0, sizeof load->shown);
     for (unsigned i = 0; i < load->started; i++) {
         struct load_live *live = &load->threads[i].live;
+
+        pthread_mutex_lock(&live->lock);
+        histogram_merge(&load->shown, &live->reply);
+        pthread_mutex_unlock(&live->lock);
 
         echoed += atomic_load_explicit(&live->echoed, memory_order_relaxed);
         errors += atomic_load_explicit(&live->errors, memory_order_relaxed);
@@ -200,9 +206,13 @@ static void draw_line(struct load *load, uint64_t now)
     uint64_t passed = now - load->live_ns;
     uint64_t rate =
         passed == 0 ? 0 : (echoed - load->live_echoed) * CLOCK_MS / (passed / 1000 + 1);
-    size_t length = format(
-        line, sizeof line, "%s %s%" PRIu64 "/s, %" PRIu64 " open, %" PRIu64 " errors",
-        report_time(elapsed, now - load->begin_ns), bar, rate, open, errors);
+    /* What matters most comes first: a narrow terminal cuts the rest. */
+    size_t length =
+        format(line, sizeof line,
+               "%s %s%" PRIu64 "/s, p50 %s, p99 %s, %" PRIu64 " errors, %" PRIu64 " open",
+               report_time(elapsed, now - load->begin_ns), bar, rate,
+               report_time(p50, histogram_percentile(&load->shown, 50000)),
+               report_time(p99, histogram_percentile(&load->shown, 99000)), errors, open);
     unsigned width = columns(STDOUT_FILENO);
     length = length < width ? length : width - 1;
     load->live_echoed = echoed;
@@ -215,7 +225,7 @@ static void draw_line(struct load *load, uint64_t now)
 
 static void erase_line(const struct load *load)
 {
-    if (load->is_live) {
+    if (load->plan.is_live) {
         (void)!write(STDOUT_FILENO, "\r\033[K", 4);
     }
 }
@@ -248,7 +258,9 @@ static int start_threads(struct load *load)
     while (load->started < load->config->load.threads && error == 0) {
         struct load_thread *thread = &load->threads[load->started];
 
-        *thread = (struct load_thread){.load = load, .number = load->started};
+        thread->load = load;
+        thread->number = load->started;
+        pthread_mutex_init(&thread->live.lock, NULL);
         if (!table_grow(&thread->result, 0, 1, result_size(load))) {
             error = ENOMEM;
             break;
@@ -279,7 +291,7 @@ static void watch(struct load *load)
     int signals = load->signals;
 
     while (load->ended < load->started) {
-        uint64_t until = load->is_live ? clock_now_ns() + LIVE_NS : UINT64_MAX;
+        uint64_t until = load->plan.is_live ? clock_now_ns() + LIVE_NS : UINT64_MAX;
         int revents = probe_wait_fd(load->finished[0], POLLIN, until, signals);
 
         if (revents == -1) {
@@ -288,7 +300,7 @@ static void watch(struct load *load)
             order_stop(load);
         } else if (revents != 0 && read(load->finished[0], &byte, 1) == 1) {
             load->ended++;
-        } else if (load->is_live) {
+        } else if (load->plan.is_live) {
             draw_line(load, clock_now_ns());
         }
     }
@@ -387,7 +399,7 @@ static enum client_exit run(struct load *load, const struct histogram *resolve)
     plan->seed = load->begin_ns ^ (uint64_t)getpid() << 40;
     plan->start = &load->start;
     plan->stop_fd = load->stop[0];
-    load->is_live = config->report == LOAD_REPORT_TEXT && isatty(STDOUT_FILENO);
+    load->plan.is_live = config->report == LOAD_REPORT_TEXT && isatty(STDOUT_FILENO);
     int error = start_threads(load);
     if (error != 0) {
         log_error("cannot start a thread: %s", strerror(error));

@@ -24,6 +24,9 @@
  * SYN that was dropped comes again after a second only. */
 #define CONNECTING_MAX 128
 
+/* How often the live histogram is brought up to date. */
+#define LIVE_NS (200 * CLOCK_MS)
+
 /* How often to look for connections whose pause is over. */
 #define TICK_NS (10 * CLOCK_MS)
 
@@ -94,6 +97,7 @@ struct worker {
     uint32_t next_address;
     int timer; /* -1: closed loop */
     bool is_stopping, is_cut;
+    uint64_t live_ns; /* when the live histogram was last brought up to date */
     unsigned faults;
     uint64_t away_since_ns; /* 0: the last thing was an echo */
     unsigned char in[CHUNK], out[CHUNK];
@@ -355,15 +359,12 @@ static bool has_room(const struct worker *worker, const struct connection *c)
 /* All is sent and came back: end our direction and see what the peer still says. */
 static void finish_connection(struct worker *worker, struct connection *c)
 {
-    if (c->state == WAITING) {
-        end_connection(worker, c);
-    } else if (c->state == CONNECTING ||
-               (c->state == OPEN && shutdown(c->fd, SHUT_WR) == -1)) {
-        end_connection(worker, c);
-    } else if (c->state == OPEN) {
+    if (c->state == OPEN && shutdown(c->fd, SHUT_WR) == 0) {
         atomic_fetch_sub_explicit(&worker->live->open, 1, memory_order_relaxed);
         c->state = CLOSING;
         pollset_deadline(worker->set, c->fd, pollset_now(worker->set) + CLOSING_NS);
+    } else {
+        end_connection(worker, c);
     }
 }
 
@@ -680,10 +681,26 @@ static void get_ready(struct worker *worker, uint64_t now)
     }
 }
 
+static void show(struct worker *worker, uint64_t now)
+{
+    struct histogram *reply = &worker->live->reply;
+
+    worker->live_ns = now;
+    pthread_mutex_lock(&worker->live->lock);
+    memset(reply, 0, sizeof *reply);
+    for (size_t i = 0; i < worker->plan->address_count; i++) {
+        histogram_merge(reply, &worker->result->addresses[i].reply);
+    }
+    pthread_mutex_unlock(&worker->live->lock);
+}
+
 static void tick(struct worker *worker, uint64_t now)
 {
     uint64_t next = now + (worker->start_ns == 0 ? CLOCK_MS : TICK_NS);
 
+    if (worker->plan->is_live && now - worker->live_ns >= LIVE_NS) {
+        show(worker, now);
+    }
     if (worker->start_ns == 0 && !worker->is_stopping) {
         get_ready(worker, now);
     }

@@ -12,6 +12,7 @@
 #ifndef ECHOLAB_LOAD_WORKER_H
 #define ECHOLAB_LOAD_WORKER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +36,8 @@ struct load_plan {
     size_t address_count;
     uint64_t seed; /* of the payload */
     struct load_start *start;
-    int stop_fd; /* readable, or hung up: stop at once */
+    bool is_live; /* somebody reads load_live's histogram */
+    int stop_fd;  /* readable, or hung up: stop at once */
 };
 
 /* When the warm-up ends, and when nothing is sent any more (UINT64_MAX: no limit), if the
@@ -71,6 +73,8 @@ struct load_live {
     _Atomic uint64_t echoed;
     _Atomic uint64_t errors;
     _Atomic uint32_t open; /* connections now */
+    pthread_mutex_t lock;
+    struct histogram reply; /* under the lock: as it was a moment ago */
 };
 
 /* Run the share of thread `number` to its end, in the calling thread. */

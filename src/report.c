@@ -88,6 +88,25 @@ static const struct {
 
 #define PERCENTILES (sizeof percentiles / sizeof percentiles[0])
 
+const char *report_line(char out[REPORT_LINE_TEXT], const struct histogram *histogram)
+{
+    char text[REPORT_TIME_TEXT];
+    size_t used =
+        format(out, REPORT_LINE_TEXT, "min %s", report_time(text, histogram->min_ns));
+
+    for (size_t i = 0; i < PERCENTILES; i++) {
+        uint64_t ns = histogram_percentile(histogram, percentiles[i].per_100000);
+
+        used += format(out + used, REPORT_LINE_TEXT - used, ", %s %s", percentiles[i].name,
+                       report_time(text, ns));
+    }
+    used += format(out + used, REPORT_LINE_TEXT - used, ", max %s",
+                   report_time(text, histogram->max_ns));
+    format(out + used, REPORT_LINE_TEXT - used, ", mean %s",
+           report_time(text, histogram_mean(histogram)));
+    return out;
+}
+
 static const char *const outcome_keys[PROBE_OUTCOMES] = {
     [PROBE_NOT_RESOLVED] = "not_resolved",
     [PROBE_REFUSED] = "refused",
@@ -173,7 +192,7 @@ static void put_bars(struct output *output, const struct histogram *h, unsigned 
             scale *= i % 3 == 2 ? 10 : 1;
             if (pass == 0) {
                 most = count > most ? count : most;
-            } else if (count > 0) {
+            } else if (count > 0 && most > 0) {
                 unsigned length = (unsigned)(count * room / most);
 
                 put(output, "  %7s to %-7s %12" PRIu64 " ",

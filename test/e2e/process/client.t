@@ -48,6 +48,8 @@ my @once = ('--loop-lapse', '1ms', '--timeout', '500ms');
     is("@replies", '1 2 3 4', 'a message per period, numbered, each reply logged');
     like($out, qr/\[CLIENT seven\] 4 sent, 4 echoed, 0 lost, rtt min\/avg\/max = \d+\.\d{3}\/\d+\.\d{3}\/\d+\.\d{3} ms$/m,
         'a summary');
+    like($out, qr/\[CLIENT seven\] $_: min \S+s, p50 \S+s, p90 \S+s, p99 \S+s, p99.9 \S+s, p99.99 \S+s, max \S+s, mean \S+s$/m,
+        "... and the distribution of: $_") for 'connect', 'first byte', 'reply';
     my $log = log_of($server);
     utf8::decode($log);
     like($log, qr/sent \d+ bytes: \[CLIENT seven\] Message N°1 sent\\n$/m,

@@ -123,6 +123,7 @@ for my $case (
     my $tty = `script -qfec '$command' /dev/null </dev/null`;
     my @lines = $tty =~ /\r([^\r\n\033]+)\033\[K/g;
     cmp_ok(scalar @lines, '>=', 2, 'on a terminal a live line is drawn');
+    like($lines[-1], qr/^\S+s \[#{3,10}\.*\] \d+\/s, p50 /, '... with time, progress, rate and latency');
     is(scalar(grep { length > 39 } @lines), 0, '... not wider than the terminal');
     like($tty, qr/\r\033\[K[^\r\n]*echo-client: 127.0.0.1/, '... and erased before the report');
 }
@@ -249,6 +250,19 @@ for my $case (
 }
 my ($code, $out, $err) = run_program(["$Echolab::build/echo-client", '--json']);
 is("$code $err", "2 report is for a load; allowed: together with --load HOST:PORT\n", '--json without a load');
+
+# Ten ports for twenty connections, in a network namespace of its own.
+SKIP: {
+    my $unshare = $> == 0 ? 'unshare -n' : 'unshare -rn';
+    skip 'no network namespaces here', 3 if system("$unshare ip link set lo up 2>/dev/null") != 0;
+    my $script = 'ip link set lo up; echo 40000 40009 >/proc/sys/net/ipv4/ip_local_port_range; '
+        . '"$0/echo-server" --port 5000 --log-level error & '
+        . '"$0/echo-client" --load 127.0.0.1:5000 --connections 20 --duration 500ms --json; code=$?; kill $!; wait; exit $code';
+    my ($got, $out, $err) = run_program([split(' ', $unshare), 'sh', '-c', $script, $Echolab::build], seconds => 20);
+    is($got, 4, 'no ports left: exit 4');
+    like($err, qr/unreachable: no port is left on this side for that address: see net.ipv4.ip_local_port_range/, '... says which limit');
+    is((eval { decode_json($out) } // {})->{connects}, 10, '... and goes on with those that there are') or diag $err;
+}
 
 # ---- the loop's own ------------------------------------------------------------------------
 {
