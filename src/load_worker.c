@@ -90,7 +90,7 @@ struct worker {
     uint32_t free_first, free_count;
     uint64_t budget; /* messages that may still begin */
     uint64_t due;    /* open loop: messages that began, of this thread's */
-    uint32_t connecting, ended, cursor;
+    uint32_t waiting, connecting, ended, cursor;
     uint32_t tried; /* connections that opened or failed at least once */
     bool is_ready;  /* all were */
     uint64_t start_ns, measure_ns, end_ns; /* 0: the start is not known yet */
@@ -146,6 +146,7 @@ static void end_connection(struct worker *worker, struct connection *c)
     if (c->fd != -1) {
         close_socket(worker, c);
     }
+    worker->waiting -= c->state == WAITING ? 1 : 0;
     c->state = ENDED;
     worker->ended++;
 }
@@ -171,6 +172,7 @@ static void mark_tried(struct worker *worker, struct connection *c)
 static void wait_or_end(struct worker *worker, struct connection *c, uint64_t retry_ns)
 {
     c->state = WAITING;
+    worker->waiting++;
     c->retry_ns = retry_ns;
     if (!has_more(worker)) {
         end_connection(worker, c);
@@ -259,6 +261,8 @@ static void open_connection(struct worker *worker, struct connection *c)
 {
     const struct load_plan *plan = worker->plan;
 
+    worker->waiting--;
+    c->state = CONNECTING;
     if (worker->load->address_policy == LOAD_ROUND_ROBIN) {
         c->address = worker->next_address++ % (uint32_t)plan->address_count;
     }
@@ -274,7 +278,6 @@ static void open_connection(struct worker *worker, struct connection *c)
         fail_errno(worker, c, ENOMEM);
         return;
     }
-    c->state = CONNECTING;
     worker->connecting++;
     pollset_deadline(worker->set, c->fd, c->since_ns + plan->config->timeout_ns);
 }
@@ -282,7 +285,9 @@ static void open_connection(struct worker *worker, struct connection *c)
 /* Open what waits and may be opened, from the one after the last on. */
 static void open_some(struct worker *worker, uint64_t now)
 {
-    for (uint32_t i = 0; i < worker->count && worker->connecting < CONNECTING_MAX; i++) {
+    for (uint32_t i = 0; i < worker->count && worker->waiting > 0 &&
+                         worker->connecting < CONNECTING_MAX;
+         i++) {
         struct connection *c = &worker->connections[worker->cursor];
 
         worker->cursor = worker->cursor + 1 < worker->count ? worker->cursor + 1 : 0;
@@ -592,7 +597,9 @@ static void receive(struct worker *worker, struct connection *c)
     if (worker->load->reconnect && c->begun > 0 && under_way(c) == 0) {
         close_socket(worker, c);
         wait_or_end(worker, c, 0);
-        open_some(worker, now);
+        if (c->state == WAITING && worker->connecting < CONNECTING_MAX) {
+            open_connection(worker, c);
+        }
     } else if (c->state == OPEN) {
         go_on(worker, c, now);
     }
@@ -795,6 +802,7 @@ static bool prepare(struct worker *worker)
                   (i < worker->load->connections % worker->load->threads ? 1 : 0);
     }
     worker->next_address = (uint32_t)before;
+    worker->waiting = worker->count;
     worker->budget =
         worker->load->messages == 0 ? UINT64_MAX : share(worker, worker->load->messages);
     worker->connections = calloc(worker->count, sizeof *worker->connections);

@@ -103,9 +103,11 @@ sub measure {
 sub measure_by_client {
     my ($name, undef, $active, undef, $size, $duration) = @_;
     my $pid     = start($name);
+    system(join(' ', generate($pid, 'hold', 0, 0, 1, 0), '>/dev/null')) == 0    # until it answers
+        or die "$name does not answer\n";
     my @command = generate($pid);
     splice @command, -2, 2, 'build/echo-client', '--load', "127.0.0.1:$port", '--connections', $active,
-        '--size', $size, '--warmup', '300ms', '--duration', "${duration}s", '--retry', '10ms', '--json',
+        '--size', $size, '--warmup', '300ms', '--duration', "${duration}s", '--json',
         '--log-level', 'error';
     my $json = `exec @command`;
     stop($pid);
