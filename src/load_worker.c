@@ -285,8 +285,8 @@ static void open_connection(struct worker *worker, struct connection *c)
 /* Open what waits and may be opened, from the one after the last on. */
 static void open_some(struct worker *worker, uint64_t now)
 {
-    for (uint32_t i = 0; i < worker->count && worker->waiting > 0 &&
-                         worker->connecting < CONNECTING_MAX;
+    for (uint32_t i = 0;
+         i < worker->count && worker->waiting > 0 && worker->connecting < CONNECTING_MAX;
          i++) {
         struct connection *c = &worker->connections[worker->cursor];
 
