@@ -156,12 +156,24 @@ static bool same_server(const struct server_config *a, const struct server_confi
            a->log_format == b->log_format;
 }
 
+static bool same_load(const struct load_config *a, const struct load_config *b)
+{
+    return strcmp(a->target, b->target) == 0 && a->connections == b->connections &&
+           a->size == b->size && a->duration_ns == b->duration_ns &&
+           a->warmup_ns == b->warmup_ns && a->messages == b->messages &&
+           a->rate == b->rate && a->pipeline == b->pipeline && a->threads == b->threads &&
+           a->retry_ns == b->retry_ns && a->reconnect == b->reconnect &&
+           a->address_policy == b->address_policy && a->report == b->report;
+}
+
 static bool same_client(const struct client_config *a, const struct client_config *b)
 {
     return strcmp(a->id, b->id) == 0 && strcmp(a->server_address, b->server_address) == 0 &&
            a->loop_lapse_ns == b->loop_lapse_ns && a->loop_period_ns == b->loop_period_ns &&
+           a->interval_ns == b->interval_ns && a->count == b->count &&
            a->timeout_ns == b->timeout_ns && a->verify == b->verify &&
-           a->log_level == b->log_level && a->log_format == b->log_format;
+           same_load(&a->load, &b->load) && a->log_level == b->log_level &&
+           a->log_format == b->log_format;
 }
 
 static const struct server_config server_defaults = {
@@ -198,6 +210,15 @@ static const struct client_config client_defaults = {
     .loop_period_ns = 10 * CLOCK_S,
     .timeout_ns = 5 * CLOCK_S,
     .verify = true,
+    .load = {.target = LOAD_NO_TARGET,
+             .connections = 10,
+             .size = 64,
+             .duration_ns = 10 * CLOCK_S,
+             .pipeline = 1,
+             .threads = 1,
+             .retry_ns = 100 * CLOCK_MS,
+             .address_policy = LOAD_ROUND_ROBIN,
+             .report = LOAD_REPORT_TEXT},
     .log_level = LOG_INFO,
     .log_format = LOG_TEXT,
 };
@@ -207,8 +228,23 @@ static const struct client_config client_others = {
     .server_address = "[2001:db8::1]:65535",
     .loop_lapse_ns = 0,
     .loop_period_ns = 1,
+    .interval_ns = CLOCK_S,
+    .count = 3,
     .timeout_ns = CLOCK_MS,
     .verify = false,
+    .load = {.target = "192.0.2.1:7",
+             .connections = 1000000,
+             .size = 16777216,
+             .duration_ns = 0,
+             .warmup_ns = CLOCK_MS,
+             .messages = 1000,
+             .rate = 10000000,
+             .pipeline = 1024,
+             .threads = 64,
+             .retry_ns = 0,
+             .reconnect = true,
+             .address_policy = LOAD_FIRST,
+             .report = LOAD_REPORT_CSV},
     .log_level = LOG_DEBUG,
     .log_format = LOG_JSON,
 };
@@ -252,10 +288,39 @@ static const struct sample client_samples[] = {
      FIELD(client_config, loop_lapse_ns)},
     {"client", "loop_period", "CLI_LOOP_PERIOD", "--loop-period", "1ns", "8s",
      FIELD(client_config, loop_period_ns)},
+    {"client", "interval", "CLI_INTERVAL", "--interval", "1s", "8s",
+     FIELD(client_config, interval_ns)},
+    {"client", "count", "CLI_COUNT", "--count", "3", "8", FIELD(client_config, count)},
     {"client", "timeout", "CLI_TIMEOUT", "--timeout", "1ms", "8s",
      FIELD(client_config, timeout_ns)},
     {"client", "verify", "CLI_VERIFY", "--verify", "no", "yes",
      FIELD(client_config, verify)},
+    {"load", "target", "CLI_LOAD_TARGET", "--load", "192.0.2.1:7", "server:12345",
+     FIELD(client_config, load.target)},
+    {"load", "connections", "CLI_LOAD_CONNECTIONS", "--connections", "1000000", "8",
+     FIELD(client_config, load.connections)},
+    {"load", "size", "CLI_LOAD_SIZE", "--size", "16777216", "8",
+     FIELD(client_config, load.size)},
+    {"load", "duration", "CLI_LOAD_DURATION", "--duration", "0", "8s",
+     FIELD(client_config, load.duration_ns)},
+    {"load", "warmup", "CLI_LOAD_WARMUP", "--warmup", "1ms", "8s",
+     FIELD(client_config, load.warmup_ns)},
+    {"load", "messages", "CLI_LOAD_MESSAGES", "--messages", "1000", "8",
+     FIELD(client_config, load.messages)},
+    {"load", "rate", "CLI_LOAD_RATE", "--rate", "10000000", "8",
+     FIELD(client_config, load.rate)},
+    {"load", "pipeline", "CLI_LOAD_PIPELINE", "--pipeline", "1024", "8",
+     FIELD(client_config, load.pipeline)},
+    {"load", "reconnect", "CLI_LOAD_RECONNECT", "--reconnect", "yes", "no",
+     FIELD(client_config, load.reconnect)},
+    {"load", "threads", "CLI_LOAD_THREADS", "--threads", "64", "8",
+     FIELD(client_config, load.threads)},
+    {"load", "retry", "CLI_LOAD_RETRY", "--retry", "0", "8s",
+     FIELD(client_config, load.retry_ns)},
+    {"load", "address_policy", "CLI_LOAD_ADDRESS_POLICY", "--address-policy", "first",
+     "round-robin", FIELD(client_config, load.address_policy)},
+    {"load", "report", "CLI_LOAD_REPORT", "--report", "csv", "none",
+     FIELD(client_config, load.report)},
     {"log", "level", "CLI_LOG_LEVEL", "--log-level", "debug", "warn",
      FIELD(client_config, log_level)},
     {"log", "format", "CLI_LOG_FORMAT", "--log-format", "json", "text",
