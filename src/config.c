@@ -645,7 +645,8 @@ static int take_argument(struct loader *loader, struct command_line *line,
         *text = meaning;
         return 1;
     }
-    if (value == NULL && means_yes(&program->keys[text - line->texts], arguments[1])) {
+    if (value == NULL && text != &line->file &&
+        means_yes(&program->keys[text - line->texts], arguments[1])) {
         *text = "yes";
         return 1;
     }
