@@ -1,6 +1,6 @@
 /* heap: malloc(3) for programs that allocate seldom and mostly large things. Each block is
  * a mapping of its own (mmap(2)): what is freed is back with the kernel at once, a use
- * after free faults, and the code is a thirtieth of a general allocator's. It takes the
+ * after free faults, and the code is small. It takes the
  * place of musl's, which allows that (malloc, calloc, realloc and free together), in the
  * shipped programs; the sanitizers' builds have their own. Safe in threads: it has no
  * state. */

@@ -1,6 +1,7 @@
 #include "load.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -130,12 +131,12 @@ static bool open_pipes(struct load *load)
         log_error("cannot make the self-pipe: %s", strerror(errno));
         return false;
     }
-    if (pipe(load->stop) == -1) {
+    if (pipe2(load->stop, O_CLOEXEC) == -1) {
         log_error("cannot make a pipe: %s", strerror(errno));
         selfpipe_close();
         return false;
     }
-    if (pipe(load->finished) == -1) {
+    if (pipe2(load->finished, O_CLOEXEC) == -1) {
         log_error("cannot make a pipe: %s", strerror(errno));
         close(load->stop[0]);
         close(load->stop[1]);
@@ -318,6 +319,8 @@ static void merge(struct load *load, struct load_result *all)
         all->sent += one->sent;
         all->echoed += one->echoed;
         all->measured += one->measured;
+        all->in_time += one->in_time;
+        all->last_ns = one->last_ns > all->last_ns ? one->last_ns : all->last_ns;
         all->unfinished += one->unfinished;
         all->skipped += one->skipped;
         all->lost += one->lost;
@@ -349,7 +352,7 @@ static uint64_t cpu_ns(void)
 }
 
 static enum client_exit conclude(struct load *load, const struct load_result *all,
-                                 const struct histogram *resolve, uint64_t end_ns)
+                                 const struct histogram *resolve)
 {
     const struct load_plan *plan = &load->plan;
     struct histogram *reply = NULL;
@@ -365,7 +368,7 @@ static enum client_exit conclude(struct load *load, const struct load_result *al
     uint64_t from = load_measure_ns(&load->config->load, start_ns);
     uint64_t until = load_end_ns(&load->config->load, start_ns);
 
-    until = end_ns < until ? end_ns : until;
+    until = all->last_ns < until ? all->last_ns : until;
     struct report report = {
         .plan = plan,
         .result = all,
@@ -406,11 +409,9 @@ static enum client_exit run(struct load *load, const struct histogram *resolve)
         order_stop(load);
     }
     watch(load);
-    uint64_t end_ns = clock_now_ns();
     erase_line(load);
     merge(load, all);
-    enum client_exit code =
-        error != 0 ? CLIENT_FATAL : conclude(load, all, resolve, end_ns);
+    enum client_exit code = error != 0 ? CLIENT_FATAL : conclude(load, all, resolve);
     table_free(&all, 1, result_size(load));
     return code;
 }

@@ -91,8 +91,9 @@ struct worker {
     uint64_t budget; /* messages that may still begin */
     uint64_t due;    /* open loop: messages that began, of this thread's */
     uint32_t waiting, connecting, ended, cursor;
-    uint32_t tried; /* connections that opened or failed at least once */
-    bool is_ready;  /* all were */
+    uint32_t tried;    /* connections that opened or failed at least once */
+    bool is_ready;     /* the other threads were told */
+    uint64_t begin_ns; /* of opening connections */
     uint64_t start_ns, measure_ns, end_ns; /* 0: the start is not known yet */
     uint32_t next_address;
     int timer; /* -1: closed loop */
@@ -184,6 +185,7 @@ static void count_error(struct worker *worker, struct connection *c,
 {
     uint64_t lost = under_way(c), errors = lost > 0 ? lost : 1;
 
+    worker->result->last_ns = now;
     worker->result->lost += lost;
     worker->result->errors[outcome] += errors;
     worker->result->addresses[c->address].errors += errors;
@@ -441,6 +443,21 @@ static void serve_schedule(struct worker *worker)
     }
 }
 
+/* How many messages were due until `now`, but never began. */
+static uint64_t skipped(const struct worker *worker, uint64_t now)
+{
+    uint64_t until = now < worker->end_ns ? now : worker->end_ns;
+    uint64_t passed = until > worker->start_ns ? until - worker->start_ns : 0;
+    uint64_t rate = worker->load->rate, threads = worker->load->threads;
+    /* Of all threads: those with an index below; then every threads-th is ours. */
+    uint64_t all =
+        passed / CLOCK_S * rate + (passed % CLOCK_S * rate + CLOCK_S - 1) / CLOCK_S;
+    uint64_t ours = (all + threads - 1 - worker->number) / threads;
+    uint64_t left = ours > worker->due ? ours - worker->due : 0;
+
+    return left < worker->budget ? left : worker->budget;
+}
+
 static bool start_timer(struct worker *worker)
 {
     uint64_t interval = CLOCK_S * worker->load->threads / worker->load->rate;
@@ -474,6 +491,7 @@ static void complete(struct worker *worker, struct connection *c, uint64_t now)
     c->received_bytes = 0;
     c->backoff_ns = 0;
     result->echoed++;
+    result->last_ns = now;
     result->addresses[c->address].echoed++;
     atomic_store_explicit(&worker->live->echoed, result->echoed, memory_order_relaxed);
     if (worker->away_since_ns != 0) {
@@ -486,6 +504,7 @@ static void complete(struct worker *worker, struct connection *c, uint64_t now)
         return;
     }
     result->measured++;
+    result->in_time += now < worker->end_ns ? 1 : 0;
     histogram_record(&result->addresses[c->address].reply, now - f->due_ns);
     histogram_record(&result->first_byte, f->first_ns - f->sent_ns);
     if (worker->timer != -1) {
@@ -643,14 +662,12 @@ static void stop(struct worker *worker)
     }
 }
 
-/* A signal: what is under way is left. */
+/* A signal: what is under way after this round is left. */
 static void cut(struct worker *worker)
 {
     stop(worker);
     worker->is_cut = true;
-    for (uint32_t i = 0; i < worker->count; i++) {
-        worker->result->unfinished += under_way(&worker->connections[i]);
-    }
+    worker->result->last_ns = pollset_now(worker->set);
 }
 
 /* Begin the first messages. */
@@ -671,18 +688,23 @@ static void start(struct worker *worker, uint64_t start_ns)
     }
 }
 
-/* All connections were tried: say so, and start as soon as all threads did. */
+/* Tell the other threads that they need not wait for this one; the last one starts all. */
+static void tell_ready(const struct load_plan *plan, uint64_t now)
+{
+    if (atomic_fetch_add(&plan->start->ready, 1) + 1 == plan->config->load.threads) {
+        atomic_store(&plan->start->at_ns, now + START_NS);
+    }
+}
+
+/* All connections were tried, or had the time for it: start as soon as all threads did. */
 static void get_ready(struct worker *worker, uint64_t now)
 {
-    struct load_start *shared = worker->plan->start;
-
-    if (!worker->is_ready && worker->tried == worker->count) {
+    if (!worker->is_ready && (worker->tried == worker->count ||
+                              now - worker->begin_ns >= worker->plan->config->timeout_ns)) {
         worker->is_ready = true;
-        if (atomic_fetch_add(&shared->ready, 1) + 1 == worker->load->threads) {
-            atomic_store(&shared->at_ns, now + START_NS);
-        }
+        tell_ready(worker->plan, now);
     }
-    uint64_t at_ns = atomic_load(&shared->at_ns);
+    uint64_t at_ns = atomic_load(&worker->plan->start->at_ns);
     if (at_ns != 0 && at_ns <= now) {
         start(worker, at_ns);
     }
@@ -713,6 +735,9 @@ static void tick(struct worker *worker, uint64_t now)
     }
     if (worker->start_ns != 0 && !worker->is_stopping &&
         (now >= worker->end_ns || worker->budget == 0)) {
+        if (now >= worker->end_ns) {
+            worker->result->last_ns = now;
+        }
         stop(worker);
     }
     if (!worker->is_stopping) {
@@ -785,26 +810,25 @@ static void on_deadline(void *context, int fd)
 
 static const struct pollset_callbacks callbacks = {on_event, on_deadline};
 
-/* How much of `whole` is this thread's. */
-static uint64_t share(const struct worker *worker, uint64_t whole)
+/* How much of `whole` is the share of thread `number`. */
+static uint64_t share(const struct worker *worker, uint64_t whole, unsigned number)
 {
-    return whole / worker->load->threads +
-           (worker->number < whole % worker->load->threads ? 1 : 0);
+    return whole / worker->load->threads + (number < whole % worker->load->threads ? 1 : 0);
 }
 
 static bool prepare(struct worker *worker)
 {
     uint64_t before = 0;
 
-    worker->count = (uint32_t)share(worker, worker->load->connections);
+    worker->count = (uint32_t)share(worker, worker->load->connections, worker->number);
     for (unsigned i = 0; i < worker->number; i++) {
-        before += worker->load->connections / worker->load->threads +
-                  (i < worker->load->connections % worker->load->threads ? 1 : 0);
+        before += share(worker, worker->load->connections, i);
     }
     worker->next_address = (uint32_t)before;
     worker->waiting = worker->count;
-    worker->budget =
-        worker->load->messages == 0 ? UINT64_MAX : share(worker, worker->load->messages);
+    worker->budget = worker->load->messages == 0
+                         ? UINT64_MAX
+                         : share(worker, worker->load->messages, worker->number);
     worker->connections = calloc(worker->count, sizeof *worker->connections);
     worker->flights =
         calloc(worker->count * (size_t)worker->load->pipeline, sizeof *worker->flights);
@@ -826,7 +850,8 @@ static bool prepare(struct worker *worker)
 
 static void run(struct worker *worker)
 {
-    tick(worker, clock_now_ns());
+    worker->begin_ns = clock_now_ns();
+    tick(worker, worker->begin_ns);
     while (worker->ended < worker->count && !worker->is_cut) {
         if (!pollset_wait(worker->set)) {
             worker->result->fatal = errno;
@@ -835,6 +860,7 @@ static void run(struct worker *worker)
         log_flush();
     }
     for (uint32_t i = 0; i < worker->count; i++) {
+        worker->result->unfinished += under_way(&worker->connections[i]);
         if (worker->connections[i].fd != -1) {
             end_connection(worker, &worker->connections[i]);
         }
@@ -859,6 +885,7 @@ void load_worker_run(const struct load_plan *plan, unsigned number,
 
     if (!table_grow(&worker, 0, 1, sizeof *worker)) {
         result->fatal = ENOMEM;
+        tell_ready(plan, clock_now_ns());
         return;
     }
     worker->plan = plan;
@@ -872,15 +899,11 @@ void load_worker_run(const struct load_plan *plan, unsigned number,
     } else {
         result->fatal = errno;
     }
+    if (!worker->is_ready) { /* it ended before it began */
+        tell_ready(plan, clock_now_ns());
+    }
     if (worker->timer != -1) {
-        uint64_t now = clock_now_ns();
-        uint64_t until = now < worker->end_ns ? now : worker->end_ns;
-
-        while (worker->budget > 0 && due_at(worker, worker->due) < until) {
-            worker->due++;
-            worker->budget--;
-            result->skipped++;
-        }
+        result->skipped = skipped(worker, clock_now_ns());
         close(worker->timer);
     }
     /* An outage that did not end before we did. */

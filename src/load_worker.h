@@ -22,8 +22,8 @@
 #include "net.h"
 #include "probe.h"
 
-/* The threads open their connections first; the last one to have tried all of its own
- * starts the schedule for all. */
+/* The threads open their connections first, for one timeout at most; the last one to have
+ * tried all of its own starts the schedule for all. */
 struct load_start {
     _Atomic unsigned ready; /* threads that tried */
     _Atomic uint64_t at_ns; /* the start; 0: not yet */
@@ -53,12 +53,14 @@ struct load_address_result {
     struct histogram reply; /* sent (or due) to the last byte of the echo */
 };
 
-/* All zero to begin with. Durations of the warm-up are not in the histograms. */
+/* All zero to begin with. Messages of the warm-up are not in the histograms. */
 struct load_result {
     uint64_t sent, echoed, measured; /* messages; measured: echoed after the warm-up */
-    uint64_t unfinished;             /* under way when a signal came */
-    uint64_t skipped;                /* due, but not sent before the end */
-    uint64_t lost;                   /* messages that were sent and did not come back */
+    uint64_t in_time;    /* of those measured: echoed before the end; for the rate */
+    uint64_t last_ns;    /* the last echo or error, or when it was told to stop */
+    uint64_t unfinished; /* under way when a signal came */
+    uint64_t skipped;    /* due, but not sent before the end */
+    uint64_t lost;       /* messages that were sent and did not come back */
     uint64_t errors[PROBE_OUTCOMES]; /* lost messages and connections, by kind */
     uint64_t away_ns;                /* the longest time from an error to the next echo */
     int fatal;                       /* errno that ended it; 0: none */

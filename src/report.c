@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,7 +26,11 @@ static void flush(struct output *output)
         ssize_t n = write(output->fd, output->text + done, output->used - done);
 
         done += n > 0 ? (size_t)n : 0;
-        output->is_broken = n == -1 && errno != EINTR && errno != EAGAIN;
+        if (n == -1 && errno == EAGAIN) { /* whoever made it non-blocking: wait */
+            poll(&(struct pollfd){.fd = output->fd, .events = POLLOUT}, 1, -1);
+        } else {
+            output->is_broken = n == -1 && errno != EINTR;
+        }
     }
     output->used = 0;
 }
@@ -106,16 +111,6 @@ const char *report_line(char out[REPORT_LINE_TEXT], const struct histogram *hist
            report_time(text, histogram_mean(histogram)));
     return out;
 }
-
-static const char *const outcome_keys[PROBE_OUTCOMES] = {
-    [PROBE_NOT_RESOLVED] = "not_resolved",
-    [PROBE_REFUSED] = "refused",
-    [PROBE_UNREACHABLE] = "unreachable",
-    [PROBE_TIMED_OUT] = "timed_out",
-    [PROBE_DIFFERS] = "differs",
-    [PROBE_CLOSED_EARLY] = "closed_early",
-    [PROBE_RESET] = "reset",
-};
 
 static uint64_t per_second(const struct report *report, uint64_t count)
 {
@@ -248,8 +243,8 @@ static void put_text(struct output *output, const struct report *report)
 {
     const struct load_config *load = &report->plan->config->load;
     const struct load_result *result = report->result;
-    uint64_t rate = per_second(report, result->measured);
-    uint64_t bytes = per_second(report, result->measured * load->size);
+    uint64_t rate = per_second(report, result->in_time);
+    uint64_t bytes = per_second(report, result->in_time * load->size);
     char text[REPORT_TIME_TEXT];
 
     put(output, "echo-client: %s, %" PRIu64 " connection%s, %" PRIu64 " byte%s",
@@ -330,15 +325,16 @@ static void put_json(struct output *output, const struct report *report)
     put(output,
         ",\"messages_per_s\":%" PRIu64 ",\"bytes_per_s\":%" PRIu64 ",\"connects\":%" PRIu64
         ",\"cpu_ns_per_message\":%" PRIu64 ",\"away_ns\":%" PRIu64,
-        per_second(report, result->measured),
-        per_second(report, result->measured * load->size), connects(report),
+        per_second(report, result->in_time),
+        per_second(report, result->in_time * load->size), connects(report),
         cpu_per_message(report), result->away_ns);
     put(output, ",\"errors\":{");
-    for (int i = PROBE_ECHOED + 1, n = 0; i < PROBE_OUTCOMES; i++) {
-        if (outcome_keys[i] != NULL) {
-            put(output, "%s\"%s\":%" PRIu64, n++ == 0 ? "" : ",", outcome_keys[i],
-                result->errors[i]);
+    for (int i = PROBE_ECHOED + 1; i < PROBE_INTERRUPTED; i++) {
+        put(output, i == PROBE_ECHOED + 1 ? "\"" : ",\"");
+        for (const char *c = probe_outcome_names[i]; *c != '\0'; c++) {
+            put(output, "%c", *c == ' ' ? '_' : *c);
         }
+        put(output, "\":%" PRIu64, result->errors[i]);
     }
     put(output, "}");
     put_json_histogram(output, "resolve", report->resolve);
@@ -370,8 +366,8 @@ static void put_csv(struct output *output, const struct report *report)
         load->connections, load->size, load->rate, result->sent, result->echoed,
         result->lost, errors(result));
     put(output, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64, report->measured_ns,
-        per_second(report, result->measured),
-        per_second(report, result->measured * load->size));
+        per_second(report, result->in_time),
+        per_second(report, result->in_time * load->size));
     for (size_t i = 0; i < PERCENTILES; i++) {
         put(output, ",%" PRIu64,
             histogram_percentile(report->reply, percentiles[i].per_100000));

@@ -14,15 +14,16 @@ my $size     = 64;
 
 # An echo server that calls $fault->(number, message, socket) for each message of 64 bytes,
 # numbered from 1, and sends what that returns; undef: it did all by itself.
+# With $keeps_open it does not close when the client half-closes.
 sub faulty_server {
-    my ($fault) = @_;
+    my ($fault, $keeps_open) = @_;
     my $listener = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 64, ReuseAddr => 1) or die;
     my $pid = fork // die;
     if ($pid == 0) {
         alarm 60;
         $SIG{PIPE} = 'IGNORE';
         my $select = IO::Select->new($listener);
-        my (%buffer, $number);
+        my (%buffer, $number, @kept);
         while (1) {
             for my $s ($select->can_read) {
                 if ($s == $listener) {
@@ -39,7 +40,8 @@ sub faulty_server {
                     if (!defined $answer) { $is_over = 1 }
                     else { syswrite $s, $answer }
                 }
-                if ($is_over) { $select->remove($s); delete $buffer{$s}; close $s }
+                if ($is_over && $keeps_open) { push @kept, $s; $select->remove($s) }
+                elsif ($is_over) { $select->remove($s); delete $buffer{$s}; close $s }
             }
         }
     }
@@ -226,6 +228,35 @@ SKIP: {
     (undef, $r) = load_json("localhost:$both->{port}", '--messages', 100, '--address-policy', 'first');
     is(scalar @{ $r->{addresses} }, 1, '--address-policy first: one');
     is(stop_program($both), 0, 'exit 0');
+}
+
+# ---- nobody waits for what does not come ---------------------------------------------------
+{
+    my $faulty = faulty_server(sub { $_[1] }, 1);
+    my ($code, $r) = load_json($faulty->{port}, '--messages', 500);
+    is($code, 0, 'a server that does not close');
+    cmp_ok($r->{measured_ns}, '<', 0.9e9, '... waiting for its end is not in the time measured');
+    end_faulty($faulty);
+}
+SKIP: {
+    my $all = start_server(address => '::');
+    my (undef, $r) = load_json("localhost:$all->{port}", '--messages', 10);
+    is(stop_program($all), 0, 'exit 0');
+    skip 'localhost has one address only', 4 if @{ $r->{addresses} } < 2;
+    my $half = start_server(address => '127.0.0.1');    # the other address refuses
+    my $t    = time;
+    (my $got, $r) = load_json("localhost:$half->{port}", '--threads', 2, '--connections', 2, '--retry', '0s', '--duration', '300ms');
+    is($got, 4, 'one of two threads has nobody to talk to: exit 4');
+    cmp_ok(time - $t, '<', 5, '... the other one does not wait for it');
+    cmp_ok($r->{messages_echoed}, '>', 10, '... and works');
+    is(stop_program($half), 0, 'exit 0');
+}
+{
+    my $faulty = faulty_server(sub { sleep 0.05; $_[1] });
+    my (undef, $r) = load_json($faulty->{port}, '--rate', 10_000_000, '--connections', 1, '--duration', '400ms', '--threads', 1);
+    is($r->{messages_sent} + $r->{messages_skipped}, 4_000_000, 'what was due and could not be sent is counted');
+    between($r->{messages_per_s}, 10, 22, '... and the rate counts only what came back in time');
+    end_faulty($faulty);
 }
 
 # ---- what cannot be ------------------------------------------------------------------------
