@@ -54,14 +54,18 @@ endif
 
 # ---- what links into which ---------------------------------------------------------------
 
-COMMON_OBJECTS := format ensure log escape units config net program selfpipe probe
+COMMON_OBJECTS := format ensure write_all await log escape units config config_file config_value net program selfpipe probe
 SERVER_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset echo server_config worker crew server server_main
-CLIENT_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset histogram payload resolve client_config client load_worker report load client_main
+CLIENT_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset histogram latency payload load_stream load_schedule resolve client_config client load_worker report load client_main
 
 # A unit test links its module and what lies below it, nothing else.
-UNIT_TESTS := format units escape log selfpipe deadlines pollset net resolve config echo probe histogram payload
+UNIT_TESTS := format units escape log selfpipe deadlines pollset net resolve config echo probe \
+              histogram latency payload load_stream load_schedule
 histogram_links := histogram
 payload_links   := payload
+latency_links   := latency histogram format
+load_stream_links := load_stream payload format
+load_schedule_links := load_schedule
 format_links    := format
 units_links     := units format
 escape_links    := escape format
@@ -70,11 +74,11 @@ selfpipe_links  := selfpipe
 deadlines_links := deadlines table
 pollset_links   := pollset deadlines table ensure
 net_links       := net units format
-resolve_links   := resolve net units format ensure
+resolve_links   := resolve await net units format ensure
 sigio_links     := sigio
-config_links    := config escape units format ensure net log server_config client_config
+config_links    := config config_file config_value escape units format ensure net log server_config client_config
 echo_links      := echo net units format
-probe_links     := probe net units format
+probe_links     := probe await net units format
 
 # Calls that a test replaces by its own.
 echo_wrap := -Wl,--wrap=send,--wrap=recv,--wrap=malloc

@@ -7,14 +7,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "await.h"
 #include "clock.h"
 #include "escape.h"
 #include "format.h"
 #include "histogram.h"
+#include "latency.h"
 #include "log.h"
 #include "net.h"
 #include "probe.h"
-#include "report.h"
 #include "resolve.h"
 #include "selfpipe.h"
 #include "table.h"
@@ -47,29 +48,14 @@ struct client {
 static size_t find_addresses(struct client *client, struct net_address *addresses,
                              struct probe *probe, const char **why)
 {
-    if (net_numeric(client->host, client->port, addresses)) {
-        return 1;
-    }
-    uint64_t start = clock_now_ns();
-    struct resolve *resolve = resolve_start(client->host, client->port);
-    if (resolve == NULL) {
-        *why = strerror(errno);
-        probe_fail(probe, PROBE_NOT_RESOLVED, errno);
-        return 0;
-    }
-    int revents = probe_wait_fd(resolve_fd(resolve), POLLIN,
-                                start + client->config->timeout_ns, client->signals);
-    if (revents <= 0) {
-        resolve_abandon(resolve);
-        *why = "no answer from the name server in time";
-        probe_fail(probe, revents == -1 ? PROBE_INTERRUPTED : PROBE_NOT_RESOLVED, 0);
-        return 0;
-    }
-    size_t count = resolve_finish(resolve, addresses, why);
+    uint64_t took_ns;
+    size_t count = resolve_wait(client->host, client->port, client->config->timeout_ns,
+                                client->signals, addresses, &took_ns, why);
+
     if (count == 0) {
-        probe_fail(probe, PROBE_NOT_RESOLVED, 0);
-    } else {
-        histogram_record(&client->times->resolve, clock_now_ns() - start);
+        probe_fail(probe, *why == NULL ? PROBE_INTERRUPTED : PROBE_NOT_RESOLVED, 0);
+    } else if (took_ns != 0) {
+        histogram_record(&client->times->resolve, took_ns);
     }
     return count;
 }
@@ -199,7 +185,7 @@ static void run_loop(struct client *client)
             next = now + config->interval_ns - (now - start) % config->interval_ns;
         }
         /* Nothing but a signal can end this wait early. */
-        if (probe_wait_fd(-1, 0, next < end ? next : end, client->signals) == -1) {
+        if (await_fd(-1, 0, next < end ? next : end, client->signals) == -1) {
             break;
         }
     }
@@ -256,12 +242,12 @@ static void log_times(const struct client *client)
         {"first byte", &client->times->first_byte},
         {"reply", &client->times->reply},
     };
-    char text[REPORT_LINE_TEXT];
+    char text[LATENCY_LINE_TEXT];
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].histogram->count > 1) {
             log_info("[CLIENT %s] %s: %s", client->config->id, rows[i].name,
-                     report_line(text, rows[i].histogram));
+                     latency_line(text, rows[i].histogram));
         }
     }
 }

@@ -30,6 +30,39 @@ static const char *check_target(const char *value)
     return strcmp(value, LOAD_NO_TARGET) == 0 ? NULL : check_server_address(value);
 }
 
+int client_config_sources(const char *text, struct net_address sources[LOAD_SOURCES_MAX])
+{
+    char one[NET_ADDRESS_TEXT];
+    int count = 0;
+
+    if (strcmp(text, LOAD_NO_SOURCE) == 0) {
+        return 0;
+    }
+    for (;; text++) {
+        size_t length = strcspn(text, ",");
+
+        if (length >= sizeof one || count == LOAD_SOURCES_MAX) {
+            return -1;
+        }
+        memcpy(one, text, length);
+        one[length] = '\0';
+        if (!net_numeric(one, 0, &sources[count++])) {
+            return -1;
+        }
+        text += length;
+        if (*text == '\0') {
+            return count;
+        }
+    }
+}
+
+static const char *check_source(const char *value)
+{
+    struct net_address sources[LOAD_SOURCES_MAX];
+
+    return client_config_sources(value, sources) == -1 ? "is no list of addresses" : NULL;
+}
+
 static const char *const no_limit_words[] = {"unlimited", NULL};
 static const char *const closed_words[] = {"closed", NULL};
 static const char *const policy_names[] = {"first", "round-robin", NULL};
@@ -69,7 +102,12 @@ static const struct config_key keys[] = {
      .help = "Measure this server under load, instead of the loop"},
     {"load", "connections", CONFIG_WHOLE, FIELD(load.connections), .min = 1, .max = 1000000,
      .standard = "10", .option = "connections", .help = "Connections at once"},
-    {"load", "size", CONFIG_WHOLE, FIELD(load.size), .min = 1, .max = 16777216,
+    {"load", "source", CONFIG_TEXT, FIELD(load.source), .max = CLIENT_ADDRESS_MAX,
+     .check = check_source, .standard = LOAD_NO_SOURCE, .option = "source",
+     .allowed = LOAD_NO_SOURCE
+     ", or up to 16 numeric addresses of this machine with commas between",
+     .help = "Addresses to connect from, in turn: each has its own ports"},
+    {"load", "size", CONFIG_SIZE, FIELD(load.size), .min = 1, .max = 16777216,
      .standard = "64", .option = "size", .help = "Bytes of each message"},
     {"load", "duration", CONFIG_DURATION, FIELD(load.duration_ns), .min = 0,
      .max = 365 * 24 * 3600 * CLOCK_S, .standard = "10s", .option = "duration",

@@ -29,16 +29,21 @@ enum load_report {
 /* The target when there is no load, but the loop. */
 #define LOAD_NO_TARGET "none"
 
+/* The source when the kernel chooses it; and how many may be named. */
+#define LOAD_NO_SOURCE   "auto"
+#define LOAD_SOURCES_MAX 16
+
 /* Section [load]. */
 struct load_config {
     char target[CLIENT_ADDRESS_MAX]; /* host:port, or LOAD_NO_TARGET */
     uint64_t connections;
-    uint64_t size;        /* bytes of a message */
-    uint64_t duration_ns; /* 0: no limit */
-    uint64_t warmup_ns;   /* at the start, not measured */
-    uint64_t messages;    /* 0: no limit */
-    uint64_t rate;        /* messages per second; 0: closed loop */
-    uint64_t pipeline;    /* messages under way on one connection */
+    char source[CLIENT_ADDRESS_MAX]; /* addresses to come from, or LOAD_NO_SOURCE */
+    uint64_t size;                   /* bytes of a message */
+    uint64_t duration_ns;            /* 0: no limit */
+    uint64_t warmup_ns;              /* at the start, not measured */
+    uint64_t messages;               /* 0: no limit */
+    uint64_t rate;                   /* messages per second; 0: closed loop */
+    uint64_t pipeline;               /* messages under way on one connection */
     uint64_t threads;
     uint64_t retry_ns;  /* first pause before connecting again; 0: never again */
     bool reconnect;     /* a connection for each message */
@@ -64,6 +69,10 @@ extern const struct config_program client_program;
 
 /* Is it a load that is wanted, not the loop? */
 bool client_config_is_load(const struct client_config *config);
+
+/* The addresses in a source's text: numeric ones with commas between. Returns how many;
+ * none for LOAD_NO_SOURCE, -1 when the text is no such list. */
+int client_config_sources(const char *text, struct net_address sources[LOAD_SOURCES_MAX]);
 
 /* Settings that are right one by one, but not together. Returns NULL, or one line: which,
  * and what is allowed. */

@@ -28,9 +28,13 @@
 #define CONFIG_FILE_MAX (64 * 1024)
 #define CONFIG_LINE_MAX 197
 
+/* More keys than any program has. */
+#define CONFIG_KEYS_MAX 48
+
 enum config_type {
     CONFIG_WHOLE,    /* uint64_t: decimal */
     CONFIG_DURATION, /* uint64_t: nanoseconds, from Go's notation (units.h) */
+    CONFIG_SIZE,     /* uint64_t: bytes (units.h) */
     CONFIG_CHOICE,   /* int: index of one of `choices` */
     CONFIG_YES_NO,   /* bool */
     CONFIG_TEXT,     /* char[max]: printable text, with its NUL */

@@ -13,8 +13,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "await.h"
 #include "clock.h"
 #include "format.h"
+#include "latency.h"
 #include "load_worker.h"
 #include "log.h"
 #include "net.h"
@@ -51,6 +53,7 @@ struct load {
     struct load_plan plan;
     struct load_start start;
     struct net_address addresses[RESOLVE_MAX];
+    struct net_address sources[LOAD_SOURCES_MAX];
     int signals;     /* the self-pipe's end */
     int stop[2];     /* its write end is closed: the threads stop */
     int finished[2]; /* a byte for each thread that ended */
@@ -65,37 +68,58 @@ struct load {
 /* ---- before ----------------------------------------------------------------------------
  */
 
+/* Can an address be reached from one of the sources? */
+static bool has_source(const struct load *load, const struct net_address *address)
+{
+    for (size_t i = 0; i < load->plan.source_count; i++) {
+        if (load->sources[i].storage.ss_family == address->storage.ss_family) {
+            return true;
+        }
+    }
+    return load->plan.source_count == 0;
+}
+
+/* Keep the addresses that have a source of their family. Returns false if none is left. */
+static bool drop_unreachable(struct load *load)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < load->plan.address_count; i++) {
+        if (has_source(load, &load->addresses[i])) {
+            load->addresses[kept++] = load->addresses[i];
+        }
+    }
+    load->plan.address_count = kept;
+    if (kept == 0) {
+        log_error("--source: '%s' has no address of the kind that %s has; allowed: IPv4 to "
+                  "IPv4, IPv6 to IPv6",
+                  load->config->load.source, load->config->load.target);
+    }
+    return kept > 0;
+}
+
 /* The name's addresses, or the exit code that it ends with. */
 static enum client_exit find_addresses(struct load *load, struct histogram *took)
 {
     char host[NET_HOST_TEXT];
     uint16_t port;
-    const char *why = "no answer from the name server in time";
-    uint64_t start = clock_now_ns();
+    const char *why;
+    uint64_t took_ns;
 
     net_split(load->config->load.target, host, &port); /* the configuration checked it */
-    if (net_numeric(host, port, &load->addresses[0])) {
-        load->plan.address_count = 1;
-        return CLIENT_ALL_ECHOED;
-    }
-    struct resolve *resolve = resolve_start(host, port);
-    if (resolve == NULL) {
-        log_error("%s not resolved: %s", load->config->load.target, strerror(errno));
-        return CLIENT_NOT_RESOLVED;
-    }
-    int revents = probe_wait_fd(resolve_fd(resolve), POLLIN,
-                                start + load->config->timeout_ns, load->signals);
-    if (revents > 0) {
-        load->plan.address_count = resolve_finish(resolve, load->addresses, &why);
-    } else {
-        resolve_abandon(resolve);
-    }
+    load->plan.address_count = resolve_wait(host, port, load->config->timeout_ns,
+                                            load->signals, load->addresses, &took_ns, &why);
     if (load->plan.address_count == 0) {
         log_error("%s not resolved: %s", load->config->load.target,
-                  revents == -1 ? "interrupted" : why);
+                  why != NULL ? why : "interrupted");
         return CLIENT_NOT_RESOLVED;
     }
-    histogram_record(took, clock_now_ns() - start);
+    if (took_ns != 0) {
+        histogram_record(took, took_ns);
+    }
+    if (!drop_unreachable(load)) {
+        return CLIENT_USAGE;
+    }
     if (load->config->load.address_policy == LOAD_FIRST) {
         load->plan.address_count = 1;
     }
@@ -177,20 +201,34 @@ static void draw_bar(char *out, size_t size, uint64_t done, uint64_t whole)
            "..........");
 }
 
+/* Bring the distribution that is shown up to date, once all threads gave theirs. */
+static void merge_live(struct load *load)
+{
+    for (unsigned i = 0; i < load->started; i++) {
+        if (atomic_load(&load->threads[i].live.state) == LOAD_LIVE_WANTED) {
+            return;
+        }
+    }
+    memset(&load->shown, 0, sizeof load->shown);
+    for (unsigned i = 0; i < load->started; i++) {
+        struct load_live *live = &load->threads[i].live;
+        int there = LOAD_LIVE_THERE;
+
+        histogram_merge(&load->shown, &live->reply);
+        atomic_compare_exchange_strong(&live->state, &there, LOAD_LIVE_WANTED);
+    }
+}
+
 static void draw_line(struct load *load, uint64_t now)
 {
     const struct load_config *config = &load->config->load;
     uint64_t echoed = 0, errors = 0, open = 0;
-    char line[256], bar[24] = "", elapsed[REPORT_TIME_TEXT], p50[REPORT_TIME_TEXT],
-                    p99[REPORT_TIME_TEXT];
+    char line[256], bar[24] = "", elapsed[LATENCY_TEXT], p50[LATENCY_TEXT],
+                    p99[LATENCY_TEXT];
 
-    memset(&load->shown, 0, sizeof load->shown);
+    merge_live(load);
     for (unsigned i = 0; i < load->started; i++) {
         struct load_live *live = &load->threads[i].live;
-
-        pthread_mutex_lock(&live->lock);
-        histogram_merge(&load->shown, &live->reply);
-        pthread_mutex_unlock(&live->lock);
 
         echoed += atomic_load_explicit(&live->echoed, memory_order_relaxed);
         errors += atomic_load_explicit(&live->errors, memory_order_relaxed);
@@ -211,9 +249,9 @@ static void draw_line(struct load *load, uint64_t now)
     size_t length =
         format(line, sizeof line,
                "%s %s%" PRIu64 "/s, p50 %s, p99 %s, %" PRIu64 " errors, %" PRIu64 " open",
-               report_time(elapsed, now - load->begin_ns), bar, rate,
-               report_time(p50, histogram_percentile(&load->shown, 50000)),
-               report_time(p99, histogram_percentile(&load->shown, 99000)), errors, open);
+               latency_text(elapsed, now - load->begin_ns), bar, rate,
+               latency_text(p50, histogram_percentile(&load->shown, 50000)),
+               latency_text(p99, histogram_percentile(&load->shown, 99000)), errors, open);
     unsigned width = columns(STDOUT_FILENO);
     length = length < width ? length : width - 1;
     load->live_echoed = echoed;
@@ -261,7 +299,6 @@ static int start_threads(struct load *load)
 
         thread->load = load;
         thread->number = load->started;
-        pthread_mutex_init(&thread->live.lock, NULL);
         if (!table_grow(&thread->result, 0, 1, result_size(load))) {
             error = ENOMEM;
             break;
@@ -293,7 +330,7 @@ static void watch(struct load *load)
 
     while (load->ended < load->started) {
         uint64_t until = load->plan.is_live ? clock_now_ns() + LIVE_NS : UINT64_MAX;
-        int revents = probe_wait_fd(load->finished[0], POLLIN, until, signals);
+        int revents = await_fd(load->finished[0], POLLIN, until, signals);
 
         if (revents == -1) {
             load->signal = selfpipe_take();
@@ -430,6 +467,9 @@ enum client_exit load_run(const struct client_config *config)
     load->config = config;
     load->plan.config = config;
     load->plan.addresses = load->addresses;
+    load->plan.sources = load->sources;
+    load->plan.source_count =
+        (size_t)client_config_sources(config->load.source, load->sources);
     if (raise_limit(&config->load) && open_pipes(load)) {
         code = find_addresses(load, resolve);
         if (code == CLIENT_ALL_ECHOED) {

@@ -12,8 +12,9 @@
 
 #include "clock.h"
 #include "format.h"
+#include "load_schedule.h"
+#include "load_stream.h"
 #include "log.h"
-#include "payload.h"
 #include "pollset.h"
 #include "table.h"
 
@@ -52,25 +53,13 @@ enum state {
     ENDED,      /* not used any more */
 };
 
-/* A message under way. */
-struct flight {
-    uint64_t due_ns;   /* when it should have been sent; in a closed loop, when it was */
-    uint64_t sent_ns;  /* when its first byte was given to send() */
-    uint64_t first_ns; /* when the first byte came back; 0: not yet */
-};
-
-/*  messages of a connection:   received ... sending ... begun
- *                              |  under way           |
- */
 struct connection {
     int fd;
     uint8_t state; /* enum state */
     bool has_deadline, is_listed, wants_out, is_tried;
-    uint32_t number;  /* in all threads */
     uint32_t address; /* index */
-    uint64_t begun, sending, receiving;
-    size_t sent_bytes, received_bytes; /* of the messages `sending` and `receiving` */
-    uint64_t since_ns;                 /* begin of the connect */
+    struct load_stream stream;
+    uint64_t since_ns; /* begin of the connect */
     uint64_t retry_ns, backoff_ns;
 };
 
@@ -83,19 +72,21 @@ struct worker {
     struct pollset *set;
     struct connection *connections;
     uint32_t count;
-    struct flight *flights; /* `pipeline` of each connection */
-    uint32_t *by_fd;        /* connection's index + 1 */
+    struct load_shape shape;
+    struct load_flight *flights; /* `pipeline` of each connection */
+    uint32_t *by_fd;             /* connection's index + 1 */
     size_t by_fd_capacity;
     uint32_t *free; /* open loop: a ring of connections with room */
     uint32_t free_first, free_count;
     uint64_t budget; /* messages that may still begin */
-    uint64_t due;    /* open loop: messages that began, of this thread's */
+    struct load_schedule schedule;
+    uint64_t due; /* open loop: messages that began, of this thread's */
     uint32_t waiting, connecting, ended, cursor;
     uint32_t tried;    /* connections that opened or failed at least once */
     bool is_ready;     /* the other threads were told */
     uint64_t begin_ns; /* of opening connections */
     uint64_t start_ns, measure_ns, end_ns; /* 0: the start is not known yet */
-    uint32_t next_address;
+    uint32_t next_address, next_source;
     int timer; /* -1: closed loop */
     bool is_stopping, is_cut;
     uint64_t live_ns; /* when the live histogram was last brought up to date */
@@ -109,15 +100,7 @@ static void serve_schedule(struct worker *worker);
 
 static uint64_t under_way(const struct connection *c)
 {
-    return c->begun - c->receiving;
-}
-
-static struct flight *flight(struct worker *worker, const struct connection *c, uint64_t n)
-{
-    uint64_t pipeline = worker->load->pipeline;
-
-    return &worker->flights[(size_t)((uint64_t)(c - worker->connections) * pipeline +
-                                     n % pipeline)];
+    return load_stream_under_way(&c->stream);
 }
 
 static const char *address_text(const struct worker *worker, const struct connection *c,
@@ -193,8 +176,7 @@ static void count_error(struct worker *worker, struct connection *c,
     if (worker->away_since_ns == 0) {
         worker->away_since_ns = now;
     }
-    c->sending = c->receiving = c->begun;
-    c->sent_bytes = c->received_bytes = 0;
+    load_stream_give_up(&c->stream);
 }
 
 /* The connection failed, or could not be made. */
@@ -205,9 +187,10 @@ static void fail(struct worker *worker, struct connection *c, enum probe_outcome
     char address[NET_ADDRESS_TEXT];
 
     if (worker->faults++ < FAULTS_SHOWN) {
-        log_warn("connection %" PRIu32 " to %s, message %" PRIu64 ": %s%s%s", c->number,
-                 address_text(worker, c, address), c->receiving,
-                 probe_outcome_names[outcome], *detail != '\0' ? ": " : "", detail);
+        log_warn("connection %" PRIu32 " to %s, message %" PRIu64 ": %s%s%s",
+                 c->stream.connection, address_text(worker, c, address),
+                 c->stream.receiving, probe_outcome_names[outcome],
+                 *detail != '\0' ? ": " : "", detail);
     }
     count_error(worker, c, outcome, now);
     mark_tried(worker, c);
@@ -229,7 +212,7 @@ static const char *local_limit(int error)
     switch (error) {
     case EADDRNOTAVAIL:
         return "no port is left on this side for that address: see "
-               "net.ipv4.ip_local_port_range; a server with several addresses has more";
+               "net.ipv4.ip_local_port_range, or give several addresses (--source)";
     case EMFILE:
         return "no descriptor is left: raise the limit of open files (ulimit -n)";
     case ENFILE:
@@ -259,6 +242,21 @@ static bool register_socket(struct worker *worker, struct connection *c)
     return pollset_add(worker->set, c->fd, POLLOUT);
 }
 
+/* The next source of the address's family; NULL: the kernel's choice. */
+static const struct net_address *next_source(struct worker *worker,
+                                             const struct net_address *address)
+{
+    for (size_t i = 0; i < worker->plan->source_count; i++) {
+        size_t next = worker->next_source++ % worker->plan->source_count;
+        const struct net_address *source = &worker->plan->sources[next];
+
+        if (source->storage.ss_family == address->storage.ss_family) {
+            return source;
+        }
+    }
+    return NULL;
+}
+
 static void open_connection(struct worker *worker, struct connection *c)
 {
     const struct load_plan *plan = worker->plan;
@@ -269,7 +267,8 @@ static void open_connection(struct worker *worker, struct connection *c)
         c->address = worker->next_address++ % (uint32_t)plan->address_count;
     }
     c->since_ns = clock_now_ns();
-    c->fd = net_connect(&plan->addresses[c->address], NULL);
+    const struct net_address *address = &plan->addresses[c->address];
+    c->fd = net_connect(address, next_source(worker, address));
     if (c->fd == -1) {
         fail_errno(worker, c, errno);
         return;
@@ -305,9 +304,7 @@ static void open_some(struct worker *worker, uint64_t now)
 static void begin_message(struct worker *worker, struct connection *c, uint64_t now,
                           uint64_t due_ns)
 {
-    struct flight *f = flight(worker, c, c->begun++);
-
-    *f = (struct flight){.due_ns = due_ns, .sent_ns = now};
+    load_stream_begin(&worker->shape, &c->stream, due_ns, now);
     worker->budget--;
     worker->result->sent++;
     if (!c->has_deadline) {
@@ -316,27 +313,11 @@ static void begin_message(struct worker *worker, struct connection *c, uint64_t 
     }
 }
 
-/* Put the bytes that are to be sent together. Returns how many. */
-static size_t assemble(struct worker *worker, const struct connection *c)
-{
-    size_t size = (size_t)worker->load->size, used = 0, offset = c->sent_bytes;
-
-    for (uint64_t n = c->sending; n < c->begun && used < CHUNK; n++) {
-        size_t left = size - offset, room = CHUNK - used;
-        size_t length = left < room ? left : room;
-
-        payload_fill(worker->out + used, payload_key(worker->plan->seed, c->number, n),
-                     offset, length);
-        used += length;
-        offset = 0;
-    }
-    return used;
-}
-
 /* Send what was begun. Returns false when the connection failed. */
 static bool flush(struct worker *worker, struct connection *c)
 {
-    size_t length = assemble(worker, c);
+    size_t length =
+        load_stream_fill(&worker->shape, &c->stream, worker->out, sizeof worker->out);
 
     if (length == 0) {
         return true;
@@ -347,10 +328,9 @@ static bool flush(struct worker *worker, struct connection *c)
         return false;
     }
     /* After EPIPE, what the peer said before it closed explains more. */
-    c->sent_bytes += n > 0 ? (size_t)n : 0;
-    c->sending += c->sent_bytes / worker->load->size;
-    c->sent_bytes %= worker->load->size;
-    bool wants_out = !(n == -1 && errno == EPIPE) && c->sending < c->begun;
+    bool is_broken = n == -1 && errno == EPIPE;
+    load_stream_sent(&worker->shape, &c->stream, n > 0 ? (size_t)n : 0);
+    bool wants_out = !is_broken && !load_stream_is_sent(&c->stream);
     if (wants_out != c->wants_out) {
         c->wants_out = wants_out;
         pollset_want(worker->set, c->fd, wants_out ? POLLIN | POLLOUT : POLLIN);
@@ -361,6 +341,16 @@ static bool flush(struct worker *worker, struct connection *c)
 static bool has_room(const struct worker *worker, const struct connection *c)
 {
     return c->state == OPEN && under_way(c) < worker->load->pipeline;
+}
+
+/* Open loop: put it at the end of the ring of connections with room. */
+static void list_free(struct worker *worker, struct connection *c)
+{
+    if (has_room(worker, c) && !c->is_listed) {
+        c->is_listed = true;
+        worker->free[(worker->free_first + worker->free_count++) % worker->count] =
+            (uint32_t)(c - worker->connections);
+    }
 }
 
 /* All is sent and came back: end our direction and see what the peer still says. */
@@ -379,11 +369,7 @@ static void finish_connection(struct worker *worker, struct connection *c)
 static void go_on(struct worker *worker, struct connection *c, uint64_t now)
 {
     if (worker->load->rate != 0) {
-        if (has_room(worker, c) && !c->is_listed) {
-            c->is_listed = true;
-            worker->free[(worker->free_first + worker->free_count++) % worker->count] =
-                (uint32_t)(c - worker->connections);
-        }
+        list_free(worker, c);
         serve_schedule(worker);
     } else {
         while (may_begin(worker) && under_way(c) < worker->load->pipeline) {
@@ -400,14 +386,6 @@ static void go_on(struct worker *worker, struct connection *c, uint64_t now)
 
 /* ---- the schedule of the open loop -----------------------------------------------------
  */
-
-/* When the n-th message of this thread is due: the threads take turns. */
-static uint64_t due_at(const struct worker *worker, uint64_t n)
-{
-    uint64_t index = n * worker->load->threads + worker->number, rate = worker->load->rate;
-
-    return worker->start_ns + index / rate * CLOCK_S + index % rate * CLOCK_S / rate;
-}
 
 /* The connection that is free for the longest; NULL: none. */
 static struct connection *take_free(struct worker *worker)
@@ -427,17 +405,16 @@ static struct connection *take_free(struct worker *worker)
 
 static void serve_schedule(struct worker *worker)
 {
-    uint64_t now = clock_now_ns();
+    uint64_t now = clock_now_ns(), due;
     struct connection *c;
 
-    while (may_begin(worker) && due_at(worker, worker->due) <= now &&
-           due_at(worker, worker->due) < worker->end_ns &&
-           (c = take_free(worker)) != NULL) {
-        begin_message(worker, c, now, due_at(worker, worker->due++));
-        if (flush(worker, c) && has_room(worker, c)) {
-            c->is_listed = true;
-            worker->free[(worker->free_first + worker->free_count++) % worker->count] =
-                (uint32_t)(c - worker->connections);
+    while (may_begin(worker) &&
+           (due = load_schedule_due(&worker->schedule, worker->due)) <= now &&
+           due < worker->end_ns && (c = take_free(worker)) != NULL) {
+        begin_message(worker, c, now, due);
+        worker->due++;
+        if (flush(worker, c)) {
+            list_free(worker, c);
         }
         now = clock_now_ns();
     }
@@ -446,22 +423,16 @@ static void serve_schedule(struct worker *worker)
 /* How many messages were due until `now`, but never began. */
 static uint64_t skipped(const struct worker *worker, uint64_t now)
 {
-    uint64_t until = now < worker->end_ns ? now : worker->end_ns;
-    uint64_t passed = until > worker->start_ns ? until - worker->start_ns : 0;
-    uint64_t rate = worker->load->rate, threads = worker->load->threads;
-    /* Of all threads: those with an index below; then every threads-th is ours. */
-    uint64_t all =
-        passed / CLOCK_S * rate + (passed % CLOCK_S * rate + CLOCK_S - 1) / CLOCK_S;
-    uint64_t ours = (all + threads - 1 - worker->number) / threads;
-    uint64_t left = ours > worker->due ? ours - worker->due : 0;
+    uint64_t due = load_schedule_count(&worker->schedule, now);
+    uint64_t left = due > worker->due ? due - worker->due : 0;
 
     return left < worker->budget ? left : worker->budget;
 }
 
 static bool start_timer(struct worker *worker)
 {
-    uint64_t interval = CLOCK_S * worker->load->threads / worker->load->rate;
-    uint64_t first = due_at(worker, 0);
+    uint64_t interval = load_schedule_interval(&worker->schedule);
+    uint64_t first = load_schedule_due(&worker->schedule, 0);
 
     interval = interval < TIMER_MIN_NS ? TIMER_MIN_NS : interval;
     struct itimerspec when = {
@@ -485,10 +456,8 @@ static bool start_timer(struct worker *worker)
 static void complete(struct worker *worker, struct connection *c, uint64_t now)
 {
     struct load_result *result = worker->result;
-    const struct flight *f = flight(worker, c, c->receiving);
+    const struct load_flight *f = load_stream_completed(&worker->shape, &c->stream);
 
-    c->receiving++;
-    c->received_bytes = 0;
     c->backoff_ns = 0;
     result->echoed++;
     result->last_ns = now;
@@ -512,70 +481,33 @@ static void complete(struct worker *worker, struct connection *c, uint64_t now)
     }
 }
 
-/* Say of wrong bytes, as well as can be told, whose they are. `bytes` stood at `offset`. */
-static void describe(struct worker *worker, const struct connection *c,
-                     const unsigned char *bytes, size_t length, size_t wrong, char *out,
-                     size_t size)
-{
-    unsigned char expected;
-    size_t offset = c->received_bytes + wrong;
-    uint64_t key = payload_key(worker->plan->seed, c->number, c->receiving);
-
-    payload_fill(&expected, key, offset, 1);
-    size_t used = format(out, size, "byte %zu is 0x%02x, expected 0x%02x", offset,
-                         bytes[wrong], expected);
-    for (size_t i = wrong > 7 ? wrong - 7 : 0; i + 8 <= length; i++) {
-        uint32_t other;
-        uint64_t message;
-
-        if ((c->received_bytes + i) % 8 != 0) {
-            continue;
-        }
-        payload_origin(bytes + i, worker->plan->seed, c->received_bytes + i, &other,
-                       &message);
-        if (other < worker->load->connections && message < worker->result->sent &&
-            (other != c->number || message != c->receiving)) {
-            format(out + used, size - used,
-                   ": it is message %" PRIu64 " of connection %" PRIu32, message, other);
-        }
-        return;
-    }
-}
-
 /* Take what came. Returns false when the connection failed. */
 static bool consume(struct worker *worker, struct connection *c, const unsigned char *bytes,
                     size_t length, uint64_t now)
 {
-    size_t size = (size_t)worker->load->size;
-    char detail[160];
+    char detail[LOAD_STREAM_TEXT];
 
     while (length > 0) {
-        if (under_way(c) == 0) {
+        size_t taken = length;
+
+        switch (load_stream_take(&worker->shape, &c->stream, bytes, &taken, now)) {
+        case LOAD_PART:
+            break;
+        case LOAD_COMPLETE:
+            complete(worker, c, now);
+            break;
+        case LOAD_WRONG:
+            load_stream_describe(&worker->shape, &c->stream, bytes, length, taken,
+                                 worker->result->sent, detail);
+            fail(worker, c, PROBE_DIFFERS, detail);
+            return false;
+        case LOAD_SURPLUS:
             format(detail, sizeof detail, "%zu bytes more than were sent", length);
             fail(worker, c, PROBE_DIFFERS, detail);
             return false;
         }
-        size_t left = size - c->received_bytes, part = length < left ? length : left;
-        if (c->received_bytes == 0) {
-            flight(worker, c, c->receiving)->first_ns = now;
-        }
-        size_t right = part;
-        if (worker->plan->config->verify) {
-            right = payload_compare(
-                bytes, payload_key(worker->plan->seed, c->number, c->receiving),
-                c->received_bytes, part);
-        }
-        if (right < part) {
-            describe(worker, c, bytes, part, right, detail, sizeof detail);
-            fail(worker, c, PROBE_DIFFERS, detail);
-            return false;
-        }
-        c->received_bytes += part;
-        if (c->received_bytes == size) {
-            complete(worker, c, now);
-        }
-        bytes += part;
-        length -= part;
+        bytes += taken;
+        length -= taken;
     }
     return true;
 }
@@ -585,8 +517,8 @@ static void fail_closed(struct worker *worker, struct connection *c)
     char detail[96] = "";
 
     if (under_way(c) > 0) {
-        format(detail, sizeof detail, "%zu of %zu bytes came back", c->received_bytes,
-               (size_t)worker->load->size);
+        format(detail, sizeof detail, "%zu of %zu bytes came back",
+               c->stream.received_bytes, (size_t)worker->load->size);
     }
     fail(worker, c, PROBE_CLOSED_EARLY, detail);
 }
@@ -613,7 +545,7 @@ static void receive(struct worker *worker, struct connection *c)
     if (!consume(worker, c, worker->in, (size_t)n, now)) {
         return;
     }
-    if (worker->load->reconnect && c->begun > 0 && under_way(c) == 0) {
+    if (worker->load->reconnect && c->stream.begun > 0 && under_way(c) == 0) {
         close_socket(worker, c);
         wait_or_end(worker, c, 0);
         if (c->state == WAITING && worker->connecting < CONNECTING_MAX) {
@@ -676,6 +608,13 @@ static void start(struct worker *worker, uint64_t start_ns)
     worker->start_ns = start_ns;
     worker->measure_ns = load_measure_ns(worker->load, start_ns);
     worker->end_ns = load_end_ns(worker->load, start_ns);
+    worker->schedule = (struct load_schedule){
+        .rate = worker->load->rate,
+        .threads = worker->load->threads,
+        .thread = worker->number,
+        .start_ns = start_ns,
+        .end_ns = worker->end_ns,
+    };
     if (worker->load->rate != 0 && !start_timer(worker)) {
         worker->result->fatal = errno;
         cut(worker);
@@ -710,17 +649,29 @@ static void get_ready(struct worker *worker, uint64_t now)
     }
 }
 
-static void show(struct worker *worker, uint64_t now)
+static void show(struct worker *worker, uint64_t now, enum load_live_state state)
 {
     struct histogram *reply = &worker->live->reply;
 
     worker->live_ns = now;
-    pthread_mutex_lock(&worker->live->lock);
+    if (atomic_load(&worker->live->state) != LOAD_LIVE_WANTED) {
+        return;
+    }
     memset(reply, 0, sizeof *reply);
     for (size_t i = 0; i < worker->plan->address_count; i++) {
         histogram_merge(reply, &worker->result->addresses[i].reply);
     }
-    pthread_mutex_unlock(&worker->live->lock);
+    atomic_store(&worker->live->state, state);
+}
+
+/* The thread ends: what it measured stays with the reader. */
+static void show_last(struct worker *worker)
+{
+    int there = LOAD_LIVE_THERE;
+
+    if (!atomic_compare_exchange_strong(&worker->live->state, &there, LOAD_LIVE_LAST)) {
+        show(worker, clock_now_ns(), LOAD_LIVE_LAST);
+    }
 }
 
 static void tick(struct worker *worker, uint64_t now)
@@ -728,7 +679,7 @@ static void tick(struct worker *worker, uint64_t now)
     uint64_t next = now + (worker->start_ns == 0 ? CLOCK_MS : TICK_NS);
 
     if (worker->plan->is_live && now - worker->live_ns >= LIVE_NS) {
-        show(worker, now);
+        show(worker, now, LOAD_LIVE_THERE);
     }
     if (worker->start_ns == 0 && !worker->is_stopping) {
         get_ready(worker, now);
@@ -797,13 +748,13 @@ static void on_deadline(void *context, int fd)
     if (!c->has_deadline) {
         return;
     }
-    uint64_t until =
-        flight(worker, c, c->receiving)->sent_ns + worker->plan->config->timeout_ns;
+    uint64_t until = load_stream_receiving(&worker->shape, &c->stream)->sent_ns +
+                     worker->plan->config->timeout_ns;
     if (until > now) {
         pollset_deadline(worker->set, fd, until);
         return;
     }
-    format(detail, sizeof detail, "%zu of %zu bytes came back", c->received_bytes,
+    format(detail, sizeof detail, "%zu of %zu bytes came back", c->stream.received_bytes,
            (size_t)worker->load->size);
     fail(worker, c, PROBE_TIMED_OUT, detail);
 }
@@ -824,8 +775,15 @@ static bool prepare(struct worker *worker)
     for (unsigned i = 0; i < worker->number; i++) {
         before += share(worker, worker->load->connections, i);
     }
-    worker->next_address = (uint32_t)before;
+    worker->next_address = worker->next_source = (uint32_t)before;
     worker->waiting = worker->count;
+    worker->shape = (struct load_shape){
+        .seed = worker->plan->seed,
+        .size = (size_t)worker->load->size,
+        .pipeline = worker->load->pipeline,
+        .connections = worker->load->connections,
+        .verify = worker->plan->config->verify,
+    };
     worker->budget = worker->load->messages == 0
                          ? UINT64_MAX
                          : share(worker, worker->load->messages, worker->number);
@@ -842,8 +800,12 @@ static bool prepare(struct worker *worker)
     pollset_use_signals(worker->set); /* without, it is slower only */
     pollset_pin(worker->set, worker->plan->stop_fd);
     for (uint32_t i = 0; i < worker->count; i++) {
-        worker->connections[i] =
-            (struct connection){.fd = -1, .number = (uint32_t)before + i, .state = WAITING};
+        worker->connections[i] = (struct connection){
+            .fd = -1,
+            .state = WAITING,
+            .stream = {.connection = (uint32_t)before + i,
+                       .flights = worker->flights + i * worker->load->pipeline},
+        };
     }
     return true;
 }
@@ -885,6 +847,7 @@ void load_worker_run(const struct load_plan *plan, unsigned number,
 
     if (!table_grow(&worker, 0, 1, sizeof *worker)) {
         result->fatal = ENOMEM;
+        atomic_store(&live->state, LOAD_LIVE_LAST);
         tell_ready(plan, clock_now_ns());
         return;
     }
@@ -899,6 +862,7 @@ void load_worker_run(const struct load_plan *plan, unsigned number,
     } else {
         result->fatal = errno;
     }
+    show_last(worker);
     if (!worker->is_ready) { /* it ended before it began */
         tell_ready(plan, clock_now_ns());
     }

@@ -12,7 +12,6 @@
 #ifndef ECHOLAB_LOAD_WORKER_H
 #define ECHOLAB_LOAD_WORKER_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,7 +33,9 @@ struct load_plan {
     const struct client_config *config;
     const struct net_address *addresses;
     size_t address_count;
-    uint64_t seed; /* of the payload */
+    const struct net_address *sources; /* to connect from, in turn; none: the kernel's */
+    size_t source_count; /* each address has one of its family, if there are any */
+    uint64_t seed;       /* of the payload */
     struct load_start *start;
     bool is_live; /* somebody reads load_live's histogram */
     int stop_fd;  /* readable, or hung up: stop at once */
@@ -70,13 +71,21 @@ struct load_result {
     struct load_address_result addresses[]; /* address_count of the plan */
 };
 
+/* Who may touch a live histogram: it passes to and fro between two threads, without a lock.
+ */
+enum load_live_state {
+    LOAD_LIVE_WANTED, /* the worker's: to be brought up to date */
+    LOAD_LIVE_THERE,  /* the reader's, until it sets LOAD_LIVE_WANTED */
+    LOAD_LIVE_LAST,   /* the reader's: the worker ended */
+};
+
 /* What may be read while the thread runs. */
 struct load_live {
     _Atomic uint64_t echoed;
     _Atomic uint64_t errors;
-    _Atomic uint32_t open; /* connections now */
-    pthread_mutex_t lock;
-    struct histogram reply; /* under the lock: as it was a moment ago */
+    _Atomic uint32_t open;  /* connections now */
+    _Atomic int state;      /* enum load_live_state: whose the histogram is */
+    struct histogram reply; /* as it was a moment ago */
 };
 
 /* Run the share of thread `number` to its end, in the calling thread. */

@@ -208,21 +208,19 @@ enum net_accept_class net_accept_class(int error)
     }
 }
 
-int net_connect(const struct net_address *address, const char *source)
+int net_connect(const struct net_address *address, const struct net_address *source)
 {
     const int on = 1;
-    struct net_address from;
     int fd =
         socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd == -1) {
         return -1;
     }
-    bool has_source = source != NULL && net_numeric(source, 0, &from) &&
-                      from.storage.ss_family == address->storage.ss_family;
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1 ||
-        (has_source &&
-         bind(fd, (const struct sockaddr *)&from.storage, from.length) == -1) ||
+        (source != NULL &&
+         (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == -1 ||
+          bind(fd, (const struct sockaddr *)&source->storage, source->length) == -1)) ||
         (connect(fd, (const struct sockaddr *)&address->storage, address->length) == -1 &&
          errno != EINPROGRESS && errno != EINTR)) {
         int saved = errno;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "await.h"
 #include "clock.h"
 #include "net.h"
 
@@ -190,32 +191,12 @@ bool probe_ready(struct probe *probe, int fd, short revents)
     return is_finished;
 }
 
-int probe_wait_fd(int fd, short events, uint64_t deadline_ns, int stop_fd)
-{
-    struct pollfd pfds[2] = {{.fd = fd, .events = events},
-                             {.fd = stop_fd, .events = POLLIN}};
-
-    for (;;) {
-        uint64_t now = clock_now_ns();
-        uint64_t left_ns = deadline_ns > now ? deadline_ns - now : 0;
-        struct timespec left = {.tv_sec = (time_t)(left_ns / CLOCK_S),
-                                .tv_nsec = (long)(left_ns % CLOCK_S)};
-
-        if (ppoll(pfds, 2, &left, NULL) > 0) {
-            return pfds[1].revents != 0 ? -1 : pfds[0].revents;
-        }
-        if (left_ns == 0) {
-            return 0;
-        }
-    }
-}
-
 void probe_wait(struct probe *probe, int fd, int stop_fd)
 {
     bool is_finished = probe->state == PROBE_FINISHED;
 
     while (!is_finished) {
-        int revents = probe_wait_fd(fd, probe_wants(probe), probe->deadline_ns, stop_fd);
+        int revents = await_fd(fd, probe_wants(probe), probe->deadline_ns, stop_fd);
 
         if (revents == -1) {
             is_finished = finish(probe, PROBE_INTERRUPTED, 0);

@@ -79,10 +79,6 @@ bool probe_ready(struct probe *probe, int fd, short revents);
 void probe_fail(struct probe *probe, enum probe_outcome outcome, int error);
 enum probe_outcome probe_outcome_of(int error);
 
-/* Wait until `fd` has one of `events`, `deadline_ns` passes, or `stop_fd` (-1: none)
- * becomes readable. Returns the revents of fd; 0 at the deadline; -1 for stop_fd. */
-int probe_wait_fd(int fd, short events, uint64_t deadline_ns, int stop_fd);
-
 /* Drive the probe to its end; PROBE_INTERRUPTED as soon as `stop_fd` is readable. */
 void probe_wait(struct probe *probe, int fd, int stop_fd);
 

@@ -1,46 +1,34 @@
 #include "program.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Write all of a text. Returns false when that fails: a full disk must not look like
- * success. */
-static bool write_all(int fd, const char *text)
+#include "write_all.h"
+
+static bool write_text(int fd, const char *text)
 {
-    size_t left = strlen(text);
-
-    while (left > 0) {
-        ssize_t n = write(fd, text, left);
-
-        if (n == -1 && errno != EINTR) {
-            return false;
-        }
-        text += n > 0 ? n : 0;
-        left -= n > 0 ? (size_t)n : 0;
-    }
-    return true;
+    return write_all(fd, text, strlen(text));
 }
 
 static void print_mistake(void *context, const char *line)
 {
     (void)context;
-    write_all(STDERR_FILENO, line);
-    write_all(STDERR_FILENO, "\n");
+    write_text(STDERR_FILENO, line);
+    write_text(STDERR_FILENO, "\n");
 }
 
 static void print_text(void *context, const char *text)
 {
     bool *is_written = context;
 
-    *is_written = *is_written && write_all(STDOUT_FILENO, text);
+    *is_written = *is_written && write_text(STDOUT_FILENO, text);
 }
 
 bool program_print(const char *text)
 {
-    return write_all(STDOUT_FILENO, text);
+    return write_text(STDOUT_FILENO, text);
 }
 
 void program_complain(const char *line)

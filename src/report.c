@@ -1,16 +1,15 @@
 #include "report.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "escape.h"
 #include "format.h"
+#include "latency.h"
 #include "probe.h"
+#include "write_all.h"
 
 /* Written when it is full. */
 struct output {
@@ -22,16 +21,8 @@ struct output {
 
 static void flush(struct output *output)
 {
-    for (size_t done = 0; done < output->used && !output->is_broken;) {
-        ssize_t n = write(output->fd, output->text + done, output->used - done);
-
-        done += n > 0 ? (size_t)n : 0;
-        if (n == -1 && errno == EAGAIN) { /* whoever made it non-blocking: wait */
-            poll(&(struct pollfd){.fd = output->fd, .events = POLLOUT}, 1, -1);
-        } else {
-            output->is_broken = n == -1 && errno != EINTR;
-        }
-    }
+    output->is_broken =
+        output->is_broken || !write_all(output->fd, output->text, output->used);
     output->used = 0;
 }
 
@@ -53,64 +44,8 @@ static void put(struct output *output, const char *pattern, ...)
     output->used += length < room ? length : room;
 }
 
-const char *report_time(char out[REPORT_TIME_TEXT], uint64_t ns)
-{
-    static const struct {
-        uint64_t ns;
-        const char *name;
-    } units[] = {{CLOCK_S, "s"}, {CLOCK_MS, "ms"}, {CLOCK_US, "us"}};
-
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-        uint64_t whole = ns / units[i].ns, rest = ns % units[i].ns * 1000 / units[i].ns;
-
-        if (whole >= 100) {
-            format(out, REPORT_TIME_TEXT, "%" PRIu64 "%s", whole, units[i].name);
-        } else if (whole >= 10) {
-            format(out, REPORT_TIME_TEXT, "%" PRIu64 ".%u%s", whole, (unsigned)(rest / 100),
-                   units[i].name);
-        } else if (whole >= 1) {
-            format(out, REPORT_TIME_TEXT, "%" PRIu64 ".%02u%s", whole,
-                   (unsigned)(rest / 10), units[i].name);
-        } else {
-            continue;
-        }
-        return out;
-    }
-    format(out, REPORT_TIME_TEXT, "%" PRIu64 "ns", ns);
-    return out;
-}
-
 /* ---- what all forms say ----------------------------------------------------------------
  */
-
-static const struct {
-    const char *name, *key;
-    uint32_t per_100000;
-} percentiles[] = {
-    {"p50", "p50_ns", 50000},     {"p90", "p90_ns", 90000},       {"p99", "p99_ns", 99000},
-    {"p99.9", "p99_9_ns", 99900}, {"p99.99", "p99_99_ns", 99990},
-};
-
-#define PERCENTILES (sizeof percentiles / sizeof percentiles[0])
-
-const char *report_line(char out[REPORT_LINE_TEXT], const struct histogram *histogram)
-{
-    char text[REPORT_TIME_TEXT];
-    size_t used =
-        format(out, REPORT_LINE_TEXT, "min %s", report_time(text, histogram->min_ns));
-
-    for (size_t i = 0; i < PERCENTILES; i++) {
-        uint64_t ns = histogram_percentile(histogram, percentiles[i].per_100000);
-
-        used += format(out + used, REPORT_LINE_TEXT - used, ", %s %s", percentiles[i].name,
-                       report_time(text, ns));
-    }
-    used += format(out + used, REPORT_LINE_TEXT - used, ", max %s",
-                   report_time(text, histogram->max_ns));
-    format(out + used, REPORT_LINE_TEXT - used, ", mean %s",
-           report_time(text, histogram_mean(histogram)));
-    return out;
-}
 
 static uint64_t per_second(const struct report *report, uint64_t count)
 {
@@ -153,26 +88,26 @@ static uint64_t cpu_per_message(const struct report *report)
 
 static void put_row(struct output *output, const char *name, const struct histogram *h)
 {
-    char text[REPORT_TIME_TEXT];
+    char text[LATENCY_TEXT];
 
     if (h->count == 0) {
         return;
     }
     put(output, "  %-11s", name);
-    put(output, " %8s", report_time(text, h->min_ns));
-    for (size_t i = 0; i < PERCENTILES; i++) {
+    put(output, " %8s", latency_text(text, h->min_ns));
+    for (size_t i = 0; i < LATENCY_PERCENTILES; i++) {
         put(output, " %8s",
-            report_time(text, histogram_percentile(h, percentiles[i].per_100000)));
+            latency_text(text, histogram_percentile(h, latency_percentiles[i].per_100000)));
     }
-    put(output, " %8s", report_time(text, h->max_ns));
-    put(output, " %8s\n", report_time(text, histogram_mean(h)));
+    put(output, " %8s", latency_text(text, h->max_ns));
+    put(output, " %8s\n", latency_text(text, histogram_mean(h)));
 }
 
 /* One row for each third of a power of ten that has any; the bar's length is its share. */
 static void put_bars(struct output *output, const struct histogram *h, unsigned width)
 {
     static const unsigned steps[] = {10, 20, 50};
-    char from_text[REPORT_TIME_TEXT], to_text[REPORT_TIME_TEXT];
+    char from_text[LATENCY_TEXT], to_text[LATENCY_TEXT];
     uint64_t most = 0;
     unsigned room = width > 50 ? width - 38 : 12;
 
@@ -191,8 +126,8 @@ static void put_bars(struct output *output, const struct histogram *h, unsigned 
                 unsigned length = (unsigned)(count * room / most);
 
                 put(output, "  %7s to %-7s %12" PRIu64 " ",
-                    from == 0 ? "0" : report_time(from_text, from),
-                    report_time(to_text, to), count);
+                    from == 0 ? "0" : latency_text(from_text, from),
+                    latency_text(to_text, to), count);
                 for (unsigned n = 0; n < (length == 0 ? 1 : length); n++) {
                     put(output, length == 0 ? "." : "#");
                 }
@@ -205,7 +140,7 @@ static void put_bars(struct output *output, const struct histogram *h, unsigned 
 
 static void put_errors(struct output *output, const struct load_result *result)
 {
-    char text[REPORT_TIME_TEXT];
+    char text[LATENCY_TEXT];
     const char *before = "  errors     ";
 
     for (int i = PROBE_ECHOED + 1; i < PROBE_OUTCOMES; i++) {
@@ -217,13 +152,13 @@ static void put_errors(struct output *output, const struct load_result *result)
     }
     if (errors(result) > 0) {
         put(output, "\n  away       %s at most, from an error to the next echo\n",
-            report_time(text, result->away_ns));
+            latency_text(text, result->away_ns));
     }
 }
 
 static void put_addresses(struct output *output, const struct report *report)
 {
-    char text[NET_ADDRESS_TEXT], p99[REPORT_TIME_TEXT];
+    char text[NET_ADDRESS_TEXT], p99[LATENCY_TEXT];
 
     if (report->plan->address_count < 2) {
         return;
@@ -235,7 +170,7 @@ static void put_addresses(struct output *output, const struct report *report)
 
         put(output, "  %-32s %10" PRIu64 " %12" PRIu64 " %8" PRIu64 " %8s\n",
             net_address_text(&report->plan->addresses[i], text), a->connects, a->echoed,
-            a->errors, report_time(p99, histogram_percentile(&a->reply, 99000)));
+            a->errors, latency_text(p99, histogram_percentile(&a->reply, 99000)));
     }
 }
 
@@ -245,7 +180,7 @@ static void put_text(struct output *output, const struct report *report)
     const struct load_result *result = report->result;
     uint64_t rate = per_second(report, result->in_time);
     uint64_t bytes = per_second(report, result->in_time * load->size);
-    char text[REPORT_TIME_TEXT];
+    char text[LATENCY_TEXT];
 
     put(output, "echo-client: %s, %" PRIu64 " connection%s, %" PRIu64 " byte%s",
         load->target, load->connections, load->connections == 1 ? "" : "s", load->size,
@@ -255,7 +190,7 @@ static void put_text(struct output *output, const struct report *report)
     } else {
         put(output, ", closed loop");
     }
-    put(output, ", measured for %s\n\n", report_time(text, report->measured_ns));
+    put(output, ", measured for %s\n\n", latency_text(text, report->measured_ns));
     put(output, "  messages   %" PRIu64 " sent, %" PRIu64 " echoed%s, %" PRIu64 " lost",
         result->sent, result->echoed, report->plan->config->verify ? " exactly" : "",
         result->lost);
@@ -268,11 +203,11 @@ static void put_text(struct output *output, const struct report *report)
     put(output, "\n  rate       %" PRIu64 " messages/s, %" PRIu64 ".%02u MB/s each way\n",
         rate, bytes / 1000000, (unsigned)(bytes % 1000000 / 10000));
     put(output, "  cost       %s of this client's CPU per message\n",
-        report_time(text, cpu_per_message(report)));
+        latency_text(text, cpu_per_message(report)));
     put_errors(output, result);
     put(output, "\n  %-11s %8s", "", "min");
-    for (size_t i = 0; i < PERCENTILES; i++) {
-        put(output, " %8s", percentiles[i].name);
+    for (size_t i = 0; i < LATENCY_PERCENTILES; i++) {
+        put(output, " %8s", latency_percentiles[i].name);
     }
     put(output, " %8s %8s\n", "max", "mean");
     put_row(output, "resolve", report->resolve);
@@ -297,9 +232,9 @@ static void put_json_histogram(struct output *output, const char *name,
 {
     put(output, ",\"%s\":{\"count\":%" PRIu64 ",\"min_ns\":%" PRIu64, name, h->count,
         h->min_ns);
-    for (size_t i = 0; i < PERCENTILES; i++) {
-        put(output, ",\"%s\":%" PRIu64, percentiles[i].key,
-            histogram_percentile(h, percentiles[i].per_100000));
+    for (size_t i = 0; i < LATENCY_PERCENTILES; i++) {
+        put(output, ",\"%s\":%" PRIu64, latency_percentiles[i].key,
+            histogram_percentile(h, latency_percentiles[i].per_100000));
     }
     put(output, ",\"max_ns\":%" PRIu64 ",\"mean_ns\":%" PRIu64 "}", h->max_ns,
         histogram_mean(h));
@@ -368,9 +303,9 @@ static void put_csv(struct output *output, const struct report *report)
     put(output, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64, report->measured_ns,
         per_second(report, result->in_time),
         per_second(report, result->in_time * load->size));
-    for (size_t i = 0; i < PERCENTILES; i++) {
+    for (size_t i = 0; i < LATENCY_PERCENTILES; i++) {
         put(output, ",%" PRIu64,
-            histogram_percentile(report->reply, percentiles[i].per_100000));
+            histogram_percentile(report->reply, latency_percentiles[i].per_100000));
     }
     put(output, ",%" PRIu64 ",%" PRIu64 "\n", report->reply->max_ns,
         histogram_mean(report->reply));

@@ -22,14 +22,4 @@ struct report {
 /* Print to `fd`, in the form of enum load_report. Returns false when that fails. */
 bool report_print(const struct report *report, enum load_report form, int fd);
 
-/* A distribution in one line: "min 41us, p50 52us, ..., max 1.2ms, mean 60us". Writes at
- * most REPORT_LINE_TEXT bytes and returns `out`. */
-#define REPORT_LINE_TEXT 192
-const char *report_line(char out[REPORT_LINE_TEXT], const struct histogram *histogram);
-
-/* A duration with three digits or four: "123us", "1.24ms". Writes REPORT_TIME_TEXT bytes at
- * most and returns `out`. */
-#define REPORT_TIME_TEXT 24
-const char *report_time(char out[REPORT_TIME_TEXT], uint64_t ns);
-
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "await.h"
+#include "clock.h"
 #include "ensure.h"
 #include "format.h"
 
@@ -128,4 +131,28 @@ void resolve_abandon(struct resolve *resolve)
         close(resolve->read_end);
         let_go(resolve);
     }
+}
+
+size_t resolve_wait(const char *host, uint16_t port, uint64_t timeout_ns, int stop_fd,
+                    struct net_address *addresses, uint64_t *took_ns, const char **error)
+{
+    uint64_t start = clock_now_ns();
+
+    *took_ns = 0;
+    if (net_numeric(host, port, addresses)) {
+        return 1;
+    }
+    struct resolve *resolve = resolve_start(host, port);
+    if (resolve == NULL) {
+        *error = strerror(errno);
+        return 0;
+    }
+    int revents = await_fd(resolve_fd(resolve), POLLIN, start + timeout_ns, stop_fd);
+    if (revents <= 0) {
+        resolve_abandon(resolve);
+        *error = revents == -1 ? NULL : "no answer from the name server in time";
+        return 0;
+    }
+    *took_ns = clock_now_ns() - start;
+    return resolve_finish(resolve, addresses, error);
 }

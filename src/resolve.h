@@ -30,6 +30,13 @@ int resolve_fd(const struct resolve *resolve);
 size_t resolve_finish(struct resolve *resolve, struct net_address *addresses,
                       const char **error);
 
+/* All of it: look `host` up and wait for the answer for `timeout_ns`, or until `stop_fd`
+ * (-1: none) is readable. Returns how many addresses there are, and in *took_ns how long it
+ * took (0: the address is numeric, nothing was asked). 0: none, and *error says why, or is
+ * NULL when stop_fd ended it. */
+size_t resolve_wait(const char *host, uint16_t port, uint64_t timeout_ns, int stop_fd,
+                    struct net_address *addresses, uint64_t *took_ns, const char **error);
+
 /* Give the look-up up and release it. NULL is allowed. */
 void resolve_abandon(struct resolve *resolve);
 

@@ -34,12 +34,14 @@ static void reachable_address(const struct server_config *config,
 static int check_health(const struct server_config *config)
 {
     static const char message[] = "echo-server --healthcheck\n";
-    struct net_address address;
+    struct net_address address, source;
     struct probe probe;
 
+    net_numeric(NET_HEALTH_CHECK_SOURCE, 0, &source);
     reachable_address(config, &address);
     probe_start(&probe, message, sizeof message - 1, true, HEALTH_STEP_NS);
-    int fd = net_connect(&address, NET_HEALTH_CHECK_SOURCE);
+    int fd = net_connect(
+        &address, address.storage.ss_family == source.storage.ss_family ? &source : NULL);
     if (fd == -1) {
         probe_fail(&probe, probe_outcome_of(errno), errno);
     } else {

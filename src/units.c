@@ -112,6 +112,53 @@ bool units_parse_duration(const char *text, uint64_t *ns)
     return true;
 }
 
+static const struct {
+    const char *name;
+    uint64_t bytes;
+} size_units[] = {
+    {"GiB", 1024 * 1024 * 1024},
+    {"MiB", 1024 * 1024},
+    {"KiB", 1024},
+    {"GB", 1000000000},
+    {"MB", 1000000},
+    {"kB", 1000},
+    {"", 1},
+};
+
+bool units_parse_size(const char *text, uint64_t *bytes)
+{
+    uint64_t value;
+
+    if (!is_digit(*text) || !take_digits(&text, &value)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof size_units / sizeof size_units[0]; i++) {
+        if (strcmp(text, size_units[i].name) == 0 &&
+            multiply_add(&value, size_units[i].bytes, 0)) {
+            *bytes = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+char *units_format_size(char *out, uint64_t bytes)
+{
+    size_t i = 0;
+
+    /* The powers of 1024 only: 1000 bytes are more often meant as 1000 than as 1kB. */
+    while (i < 3 && (bytes == 0 || bytes % size_units[i].bytes != 0)) {
+        i++;
+    }
+    if (i == 3) {
+        format(out, UNITS_SIZE_TEXT, "%" PRIu64, bytes);
+    } else {
+        format(out, UNITS_SIZE_TEXT, "%" PRIu64 "%s", bytes / size_units[i].bytes,
+               size_units[i].name);
+    }
+    return out;
+}
+
 char *units_format_duration(char *out, uint64_t ns)
 {
     size_t used = 0;

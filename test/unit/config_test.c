@@ -158,12 +158,13 @@ static bool same_server(const struct server_config *a, const struct server_confi
 
 static bool same_load(const struct load_config *a, const struct load_config *b)
 {
-    return strcmp(a->target, b->target) == 0 && a->connections == b->connections &&
-           a->size == b->size && a->duration_ns == b->duration_ns &&
-           a->warmup_ns == b->warmup_ns && a->messages == b->messages &&
-           a->rate == b->rate && a->pipeline == b->pipeline && a->threads == b->threads &&
-           a->retry_ns == b->retry_ns && a->reconnect == b->reconnect &&
-           a->address_policy == b->address_policy && a->report == b->report;
+    return strcmp(a->target, b->target) == 0 && strcmp(a->source, b->source) == 0 &&
+           a->connections == b->connections && a->size == b->size &&
+           a->duration_ns == b->duration_ns && a->warmup_ns == b->warmup_ns &&
+           a->messages == b->messages && a->rate == b->rate && a->pipeline == b->pipeline &&
+           a->threads == b->threads && a->retry_ns == b->retry_ns &&
+           a->reconnect == b->reconnect && a->address_policy == b->address_policy &&
+           a->report == b->report;
 }
 
 static bool same_client(const struct client_config *a, const struct client_config *b)
@@ -211,6 +212,7 @@ static const struct client_config client_defaults = {
     .timeout_ns = 5 * CLOCK_S,
     .verify = true,
     .load = {.target = LOAD_NO_TARGET,
+             .source = LOAD_NO_SOURCE,
              .connections = 10,
              .size = 64,
              .duration_ns = 10 * CLOCK_S,
@@ -233,6 +235,7 @@ static const struct client_config client_others = {
     .timeout_ns = CLOCK_MS,
     .verify = false,
     .load = {.target = "192.0.2.1:7",
+             .source = "127.0.0.1,::1",
              .connections = 1000000,
              .size = 16777216,
              .duration_ns = 0,
@@ -299,6 +302,8 @@ static const struct sample client_samples[] = {
      FIELD(client_config, load.target)},
     {"load", "connections", "CLI_LOAD_CONNECTIONS", "--connections", "1000000", "8",
      FIELD(client_config, load.connections)},
+    {"load", "source", "CLI_LOAD_SOURCE", "--source", "127.0.0.1,::1", "127.0.0.2",
+     FIELD(client_config, load.source)},
     {"load", "size", "CLI_LOAD_SIZE", "--size", "16777216", "8",
      FIELD(client_config, load.size)},
     {"load", "duration", "CLI_LOAD_DURATION", "--duration", "0", "8s",

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "await.h"
 #include "clock.h"
 #include "net.h"
 #include "tap.h"
@@ -225,7 +226,7 @@ static void test_failures(void)
     probe_wait(&probe, own, stop[0]);
     is_int(probe.outcome, PROBE_INTERRUPTED, "told to stop");
     ok(clock_now_ns() - start < CLOCK_S, "... at once");
-    is_int(probe_wait_fd(-1, 0, clock_now_ns() + 20 * CLOCK_MS, -1), 0,
+    is_int(await_fd(-1, 0, clock_now_ns() + 20 * CLOCK_MS, -1), 0,
            "waiting for nothing ends at the deadline");
     finish();
 }

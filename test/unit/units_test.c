@@ -28,6 +28,57 @@ static void formats(uint64_t ns, const char *expected)
     ok(units_parse_duration(out, &back) && back == ns, "... and parses back");
 }
 
+static void test_sizes(void)
+{
+    static const struct {
+        const char *text, *printed;
+        uint64_t bytes;
+    } good[] = {
+        {"0", "0", 0},
+        {"1", "1", 1},
+        {"1000", "1000", 1000},
+        {"1kB", "1000", 1000},
+        {"1KiB", "1KiB", 1024},
+        {"1536", "1536", 1536},
+        {"64KiB", "64KiB", 65536},
+        {"1MB", "1000000", 1000000},
+        {"1024KiB", "1MiB", 1048576},
+        {"3GiB", "3GiB", UINT64_C(3) << 30},
+        {"2GB", "1953125KiB", 2000000000},
+        {"18446744073709551615", "18446744073709551615", UINT64_MAX},
+        {"17179869183GiB", "17179869183GiB", UINT64_MAX - (1 << 30) + 1},
+    };
+    static const char *const bad[] = {"",
+                                      "KiB",
+                                      "-1",
+                                      "1 KiB",
+                                      " 1",
+                                      "1K",
+                                      "1kib",
+                                      "1.5KiB",
+                                      "1KiB ",
+                                      "1B",
+                                      "0x1",
+                                      "1KB",
+                                      "17179869184GiB",
+                                      "18446744073709551616"};
+    char text[UNITS_SIZE_TEXT];
+    uint64_t bytes;
+
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        bytes = 42;
+        ok(units_parse_size(good[i].text, &bytes), "'%s' is a size", good[i].text);
+        is_int(bytes, good[i].bytes, "... and the right one");
+        is_str(units_format_size(text, bytes), good[i].printed, "... as it is printed");
+        ok(units_parse_size(text, &bytes) && bytes == good[i].bytes, "... parses back");
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        bytes = 42;
+        ok(!units_parse_size(bad[i], &bytes), "'%s' is no size", bad[i]);
+        is_int(bytes, 42, "... and changes nothing");
+    }
+}
+
 int main(void)
 {
     uint64_t number = 42;
@@ -79,5 +130,6 @@ int main(void)
            !units_parse_whole("1x", &number) && !units_parse_whole(" 1", &number) &&
            !units_parse_whole("0x10", &number),
        "no number, a sign, a tail, a blank, another base are refused");
+    test_sizes();
     return done();
 }

@@ -295,10 +295,27 @@ for my $case (
 my ($code, $out, $err) = run_program(["$Echolab::build/echo-client", '--json']);
 is("$code $err", "2 report is for a load; allowed: together with --load HOST:PORT\n", '--json without a load');
 
+# Addresses to come from.
+{
+    my ($code, $r, $err) = load_json($port, '--source', '127.0.0.7,::1,127.0.0.9', '--connections', 7, '--duration', '300ms');
+    is("$code $err", '0 ', 'sources: exit 0');
+    is($r->{connects}, 7, '... all connections are made');
+    sleep 0.3;
+    my ($log, %from) = log_of($server);
+    $from{$1}++ while $log =~ /from (127\.0\.0\.[79]):\d+ accepted/g;
+    is_deeply(\%from, { '127.0.0.7' => 4, '127.0.0.9' => 3 }, '... from both IPv4 addresses in turn, not from the IPv6 one');
+    ($code, my $out, $err) = load($port, '--source', '::1');
+    is("$code $out", '2 ', 'IPv6 to IPv4: exit 2');
+    like($err, qr/--source: '::1' has no address of the kind that 127.0.0.1:\d+ has; allowed: /, '... told why');
+    ($code, $r, $err) = load_json($port, '--source', '192.0.2.1', '--duration', '100ms', '--connections', 1);
+    is($code, 4, 'a source that is not ours: exit 4');
+    like($err, qr/192\.0\.2\.1|[Aa]ddress/, '... told why');
+}
+
 # Ten ports for twenty connections, in a network namespace of its own.
 SKIP: {
     my $unshare = $> == 0 ? 'unshare -n' : 'unshare -rn';
-    skip 'no network namespaces here', 3 if system("$unshare ip link set lo up 2>/dev/null") != 0;
+    skip 'no network namespaces here', 5 if system("$unshare ip link set lo up 2>/dev/null") != 0;
     my $script = 'ip link set lo up; echo 40000 40009 >/proc/sys/net/ipv4/ip_local_port_range; '
         . '"$0/echo-server" --port 5000 --log-level error & '
         . '"$0/echo-client" --load 127.0.0.1:5000 --connections 20 --duration 500ms --json; code=$?; kill $!; wait; exit $code';
@@ -306,6 +323,10 @@ SKIP: {
     is($got, 4, 'no ports left: exit 4');
     like($err, qr/unreachable: no port is left on this side for that address: see net.ipv4.ip_local_port_range/, '... says which limit');
     is((eval { decode_json($out) } // {})->{connects}, 10, '... and goes on with those that there are') or diag $err;
+    $script =~ s/--connections/--source 127.0.0.1,127.0.0.2 --connections/;
+    ($got, $out, $err) = run_program([split(' ', $unshare), 'sh', '-c', $script, $Echolab::build], seconds => 20);
+    is("$got $err", '0 ', 'a second source has ports of its own: exit 0');
+    is((eval { decode_json($out) } // {})->{connects}, 20, '... for all connections') or diag $err;
 }
 
 # ---- the loop's own ------------------------------------------------------------------------

@@ -1,0 +1,27 @@
+#include "await.h"
+
+#include <poll.h>
+#include <stddef.h>
+#include <time.h>
+
+#include "clock.h"
+
+int await_fd(int fd, short events, uint64_t deadline_ns, int stop_fd)
+{
+    struct pollfd pfds[2] = {{.fd = fd, .events = events},
+                             {.fd = stop_fd, .events = POLLIN}};
+
+    for (;;) {
+        uint64_t now = clock_now_ns();
+        uint64_t left_ns = deadline_ns > now ? deadline_ns - now : 0;
+        struct timespec left = {.tv_sec = (time_t)(left_ns / CLOCK_S),
+                                .tv_nsec = (long)(left_ns % CLOCK_S)};
+
+        if (ppoll(pfds, 2, &left, NULL) > 0) {
+            return pfds[1].revents != 0 ? -1 : pfds[0].revents;
+        }
+        if (left_ns == 0) {
+            return 0;
+        }
+    }
+}
