@@ -21,6 +21,24 @@ static void on_signal(int number)
     errno = saved;
 }
 
+/* Close the pipe, and let the signals caught so far have another action. */
+static void release(void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+    int saved = errno;
+
+    for (int number = 1; number < NSIG; number++) {
+        if (sigismember(&caught, number) == 1) {
+            sigaction(number, &action, NULL);
+        }
+    }
+    sigemptyset(&caught);
+    close(read_end);
+    close(write_end);
+    read_end = write_end = -1;
+    errno = saved;
+}
+
 int selfpipe_open(const int *signals, size_t count)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
@@ -35,7 +53,7 @@ int selfpipe_open(const int *signals, size_t count)
     sigfillset(&action.sa_mask);
     for (size_t i = 0; i < count; i++) {
         if (sigaction(signals[i], &action, NULL) == -1) {
-            selfpipe_close();
+            release(SIG_DFL);
             return -1;
         }
         sigaddset(&caught, signals[i]);
@@ -58,17 +76,5 @@ int selfpipe_take(void)
 
 void selfpipe_close(void)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
-    int saved = errno;
-
-    for (int number = 1; number < NSIG; number++) {
-        if (sigismember(&caught, number) == 1) {
-            sigaction(number, &action, NULL);
-        }
-    }
-    sigemptyset(&caught);
-    close(read_end);
-    close(write_end);
-    read_end = write_end = -1;
-    errno = saved;
+    release(SIG_IGN);
 }

@@ -12,13 +12,15 @@
 
 /* Create the pipe, catch the `count` given signals, and ignore SIGPIPE: a peer that is gone
  * is an errno here, not a death. Returns the end to poll for POLLIN, or -1 with errno set
- * (pipe2(2), sigaction(2)); then it is as after selfpipe_close(). */
+ * (pipe2(2), sigaction(2)); then the signals have their
+ * default action. */
 int selfpipe_open(const int *signals, size_t count);
 
 /* Take the next signal: its number, or 0 when none waits. Never blocks. */
 int selfpipe_take(void);
 
-/* Give the signals back their default action and close the pipe. */
+/* Close the pipe. The signals are ignored from here on: the program ends now and its exit
+ * code is decided, which a second SIGTERM must not turn into a death by signal. */
 void selfpipe_close(void);
 
 #endif
