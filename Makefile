@@ -92,7 +92,7 @@ pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=si
 
 .PHONY: all build config images lab-setup compose up logs ps netcat down demo \
         docker-image docker-compose-up docker-compose-logs docker-compose-down \
-        check-setup check e2e test bench-setup bench lint format setup clean help
+        check-setup check fault soak coverage e2e test bench-setup bench lint format setup clean help
 
 all: build/echo-server build/echo-client ## build both programs: build/echo-server, build/echo-client
 build: all ## the same as all
@@ -122,6 +122,16 @@ build/tsan/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
 	$(call Q,CC  )$(HOST_CC) $(BASE_FLAGS) -O1 -g -fsanitize=thread \
 	    -DPOLLSET_ONE_TIER_MAX=UINT32_MAX -c -o $@ $<
+
+# Counts the lines and branches that the tests run (gcov).
+build/cov/echo-server: $(SERVER_OBJECTS:%=build/cov/%.o)
+build/cov/echo-client: $(CLIENT_OBJECTS:%=build/cov/%.o)
+build/cov/echo-server build/cov/echo-client:
+	$(call Q,LINK)$(HOST_CC) --coverage -o $@ $^ -linih -lpthread
+
+build/cov/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC  )$(HOST_CC) $(BASE_FLAGS) -O0 -g --coverage -fprofile-update=atomic -c -o $@ $<
 
 build/static/%.o: src/%.c $(INIH_HEADER) Makefile
 	@mkdir -p $(@D)
@@ -210,11 +220,24 @@ build/static/%_test.o: test/unit/%_test.c $(INIH_HEADER) Makefile
 	$(call Q,CC  )$(CC) $(STATIC_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 .SECONDEXPANSION:
+.SECONDARY:
 build/asan/%_test: build/asan/%_test.o $$(addsuffix .o,$$(addprefix build/asan/,$$($$*_links)))
 	$(call Q,LINK)$(HOST_CC) $(ASAN_LDFLAGS) -o $@ $^ $($*_wrap) -linih -lpthread
 
 build/static/%_test: build/static/%_test.o $$(addsuffix .o,$$(addprefix build/static/,$$($$*_links)))
 	$(call Q,LINK)$(CC) -static -no-pie -fno-lto -Wl,--defsym=fopen64=fopen -o $@ $^ $($*_wrap) $(INIH)
+
+UNIT_COV := $(UNIT_TESTS:%=build/cov/%_test)
+
+build/cov/%_test.o: test/unit/%_test.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC  )$(HOST_CC) $(BASE_FLAGS) -O0 -g -c -o $@ $<
+
+build/cov/%_test: build/cov/%_test.o $$(addsuffix .o,$$(addprefix build/cov/,$$($$*_links)))
+	$(call Q,LINK)$(HOST_CC) --coverage -o $@ $^ $($*_wrap) -linih -lpthread
+
+coverage: check-setup build/cov/echo-server build/cov/echo-client $(UNIT_COV) ## lines and branches of src/ that the tests run
+	test/coverage.sh $(UNIT_COV)
 
 PROVE := prove -Itest/lib --timer
 
@@ -226,6 +249,15 @@ check: check-setup build build/asan/echo-server build/asan/echo-client build/tsa
 	ECHOLAB_BUILD=build/asan $(PROVE) test/e2e/process
 	ECHOLAB_BUILD=build/tsan $(PROVE) test/e2e/process/workers.t test/e2e/process/load.t
 	$(PROVE) test/e2e/process
+	FAULT_CORE=1 $(PROVE) test/fault
+
+fault: check-setup build ## fault injection, more than 1,000 stops, floods (about 7 minutes)
+	$(PROVE) test/fault
+
+soak: build ## the server for a long time: memory and descriptors must not grow (MINUTES=60)
+	SOAK_SECONDS=$$(( $(MINUTES) * 60 )) $(PROVE) -v test/fault/soak.t
+
+MINUTES := 60
 
 e2e: lab-setup build ## images and lab with real Docker, once per Compose that is there
 	$(PROVE) test/e2e/docker
@@ -264,7 +296,7 @@ bench: bench-setup build $(BENCH_PROGRAMS) ## the server against itself and its 
 RUNS    := 5
 SECONDS := 1
 
-SCRIPTS := $(wildcard compose/*.sh test/*/*.sh) .ci/run
+SCRIPTS := $(wildcard compose/*.sh test/*.sh test/*/*.sh) .ci/run
 
 lint: $(INIH_HEADER) ## clang-format, clang-tidy, cppcheck, shellcheck, perl -c
 	@compose/setup.sh lint
@@ -273,7 +305,7 @@ lint: $(INIH_HEADER) ## clang-format, clang-tidy, cppcheck, shellcheck, perl -c
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
 	    --inline-suppr -Isrc -Ibuild/include -DECHOLAB_VERSION='"lint"' src
 	clang-tidy --quiet src/*.c -- $(STD) $(DEFINES) -Isrc
-	for file in test/e2e/*/*.t test/lib/*.pm; do perl -Itest/lib -wc $$file || exit 1; done
+	for file in test/e2e/*/*.t test/fault/*.t test/lib/*.pm; do perl -Itest/lib -wc $$file || exit 1; done
 
 format: ## let clang-format rewrite the sources
 	clang-format -i src/*.[ch] test/unit/*.[ch]

@@ -36,7 +36,7 @@ my @calls = (
     [rt_sigaction => 0, qw(EINVAL)],
 );
 my $only  = $ENV{FAULT_CALLS} ? qr/^(?:$ENV{FAULT_CALLS})$/ : qr/./;
-my $calls = $ENV{FAULT_NTH} // 20;
+my $calls = $ENV{FAULT_NTH} // ($ENV{FAULT_CORE} ? 2 : 20);
 
 my $config = temp_dir() . '/server.ini';
 open my $file, '>', $config or die;

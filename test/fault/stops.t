@@ -12,6 +12,7 @@ use FaultRuns;
 
 my $has_strace = grep { -x "$_/strace" } split /:/, $ENV{PATH};
 my $drain_s    = 0.8;
+my $share      = $ENV{FAULT_CORE} ? 10 : 1;    # of the numbers
 
 # What all stops have in common. $code is the exit code, $took the time from the signal on.
 sub judge_stop {
@@ -90,21 +91,21 @@ my @calls = qw(accept4 recvfrom sendto poll shutdown ioctl setsockopt fcntl clos
 SKIP: {
     skip 'no strace here', scalar @calls if !$has_strace;
     for my $call (@calls) {
-        all_right("SIGTERM at $call 1 to 20", map { {
+        all_right("SIGTERM at $call 1 to " . 20 / $share, map { {
             name => "call $_",
             wrap => ['strace', '-D', '-qq', '-o', '/dev/null', '-e', "trace=$call", '-e', "inject=$call:signal=SIGTERM:when=$_"],
-        } } 1 .. 20);
+        } } 1 .. 20 / $share);
     }
 }
-all_right('idle', map { { talk => { connections => 0 } } } 1 .. 50);
-all_right('in start-up', map { { name => $_, talk => { connections => 0 }, signals => [0] } } 1 .. 50);
-all_right('in a dialogue', map { { talk => { is_talking => 1, bytes => 400_000 }, signals => [$_ / 1000] } } 1 .. 150);
-all_right('in mid-transfer', map { { talk => { bytes => 2_000_000, piece => 65536, connections => 4 }, signals => [$_ / 1000] } } 1 .. 150);
+all_right('idle', map { { talk => { connections => 0 } } } 1 .. 50 / $share);
+all_right('in start-up', map { { name => $_, talk => { connections => 0 }, signals => [0] } } 1 .. 50 / $share);
+all_right('in a dialogue', map { { talk => { is_talking => 1, bytes => 400_000 }, signals => [$_ / 1000] } } 1 .. 150 / $share);
+all_right('in mid-transfer', map { { talk => { bytes => 2_000_000, piece => 65536, connections => 4 }, signals => [$_ / 1000] } } 1 .. 150 / $share);
 all_right('at the cap', map { { options => ['--max-connections', 5], talk => { connections => 12, is_talking => 1, bytes => 20_000 },
-    signals => [$_ / 2000] } } 1 .. 100);
+    signals => [$_ / 2000] } } 1 .. 100 / $share);
 all_right('two SIGTERM 0 to 50 ms apart', map { { talk => { is_talking => 1, bytes => 400_000, connections => 5 },
-    signals => [0.02, 0.02 + $_ / 2000] } } 0 .. 100);
-all_right('workers', map { { options => ['--workers', 3], talk => { is_talking => 1, bytes => 400_000 }, signals => [$_ / 1000] } } 1 .. 50);
+    signals => [0.02, 0.02 + $_ / 2000] } } 0 .. 100 / $share);
+all_right('workers', map { { options => ['--workers', 3], talk => { is_talking => 1, bytes => 400_000 }, signals => [$_ / 1000] } } 1 .. 50 / $share);
 
-cmp_ok($stops, '>=', 1000, "$stops stops in all");
+cmp_ok($stops, '>=', 1000 / $share, "$stops stops in all");
 done_testing;

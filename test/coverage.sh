@@ -1,0 +1,32 @@
+#!/bin/sh
+# Runs the tests given (unit tests built with --coverage) and the process tests on build/cov, and
+# tells for each source file which lines and branches ran. Fails below 95 % of the lines.
+set -eu
+cd "$(dirname "$0")/.."
+
+least=95
+rm -f build/cov/*.gcda
+prove -e '' "$@"
+FAULT_CORE=1 ECHOLAB_BUILD=build/cov prove -Itest/lib test/e2e/process test/fault/checker.t test/fault/floods.t test/fault/inject.t
+
+(cd build/cov && gcov --branch-counts --branch-probabilities ./*.gcda >gcov.log 2>&1)
+mkdir -p build/cov/lines
+mv build/cov/*.gcov build/cov/lines/
+
+# gcov.log: File 'src/x.c', then its lines and branches.
+awk -v least="$least" '
+    /^File / { file = $2; gsub(/\047/, "", file); next }
+    file !~ /^src\/.*\.c$/ { next }
+    /^Lines executed/ {
+        split($2, a, ":"); percent = a[2] + 0; lines = $4
+        covered += percent * lines / 100; all += lines; line_of[file] = percent; n[file] = lines
+    }
+    /^Taken at least once/ { split($4, a, ":"); branch_of[file] = a[2] }
+    END {
+        printf "%-24s %6s %8s %9s\n", "file", "lines", "run", "branches"
+        for (file in n) printf "%-24s %6d %7.1f%% %9s\n", file, n[file], line_of[file], branch_of[file] | "sort"
+        close("sort")
+        printf "%-24s %6d %7.1f%%\n", "all", all, 100 * covered / all
+        if (100 * covered / all < least) { printf "less than %d %% of the lines ran\n", least; exit 1 }
+    }' build/cov/gcov.log
+echo "lines that did not run: grep -n '#####' build/cov/lines/*.gcov"

@@ -1,0 +1,95 @@
+#!/usr/bin/perl
+# The server for a long time (SOAK_SECONDS, 15 by default; `make soak MINUTES=60`): churning,
+# steady, and idle connections at once. Its memory and its descriptors must not grow: a line is
+# fitted to each, and the 95 % confidence interval of its slope must include 0.
+use strict;
+use warnings;
+use JSON::PP;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Echolab;
+
+my $seconds = $ENV{SOAK_SECONDS} // 15;
+
+if (!$ENV{SOAK_NAMESPACE}) {    # of its own: the churn would fill the tables of connection tracking
+    my @own = ('unshare', $> == 0 ? '-n' : '-rn');
+    plan skip_all => 'no network namespaces here' if system("@own true 2>/dev/null") != 0;
+    $ENV{SOAK_NAMESPACE} = 1;
+    exec @own, 'sh', '-c', 'ip link set lo up && exec "$0" -Itest/lib "$@"', $^X, $0 or die;
+}
+
+sub sample {
+    my ($pid) = @_;
+    my @fds = glob "/proc/$pid/fd/*";
+    my ($rss) = slurp("/proc/$pid/status") =~ /VmRSS:\s+(\d+)/;
+    return ($rss, scalar @fds);
+}
+
+# Least squares: the slope and half of the width of its 95 % interval.
+sub slope {
+    my ($x, $y) = @_;
+    my $n = @$x;
+    my ($mx, $my, $sxx, $sxy, $rest) = (0, 0, 0, 0, 0);
+    $mx += $_ / $n for @$x;
+    $my += $_ / $n for @$y;
+    for my $i (0 .. $n - 1) {
+        $sxx += ($x->[$i] - $mx)**2;
+        $sxy += ($x->[$i] - $mx) * ($y->[$i] - $my);
+    }
+    my $slope = $sxy / $sxx;
+    $rest += ($y->[$_] - $my - $slope * ($x->[$_] - $mx))**2 for 0 .. $n - 1;
+    return ($slope, 1.96 * sqrt($rest / ($n - 2) / $sxx));
+}
+
+# A slope is fine when 0 is within its interval, or when it makes less than $least in all.
+sub is_flat {
+    my ($what, $unit, $least, $x, $y) = @_;
+    my ($slope, $half) = slope($x, $y);
+    my $text = sprintf '%s: %d to %d %s, slope %+.4f +- %.4f %s/s', $what,
+        (sort { $a <=> $b } @$y)[0, -1], $unit, $slope, $half, $unit;
+    return ok(abs $slope <= $half || abs($slope) * ($x->[-1] - $x->[0]) < $least, $text);
+}
+
+{   # The fit must be able to fail.
+    my @x = 1 .. 100;
+    my ($slope, $half) = slope(\@x, [map { 1000 + 0.5 * $_ + ($_ % 7) } @x]);
+    ok($slope > $half, 'a leak of 0.5 KiB/s under noise is seen');
+    ($slope, $half) = slope(\@x, [map { 1000 + ($_ * 7919 % 13) } @x]);
+    ok(abs $slope <= $half, 'noise alone is not taken for one');
+}
+
+my $server = start_server('log-level' => 'warn', port => 47111, _stdout => temp_dir() . '/log', _wrap => ['prlimit', '--nofile=20000:20000']);
+ok(wait_for(sub { connect_to(47111) }), 'it listens');
+my @common = ("$Echolab::build/echo-client", '--load', '127.0.0.1:47111', '--json', '--duration', $seconds . 's');
+my @loads = (
+    start_program([@common, '--connections', 50, '--rate', 2000]),
+    start_program([@common, '--connections', 20, '--reconnect', '--source', '127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5']),
+    start_program([@common, '--connections', 2, '--size', '1MiB', '--rate', 20]),
+);
+my @idle = map { connect_to(47111) } 1 .. 500;
+my (@time, @rss, @fds);
+my $start = time;
+while (time - $start < $seconds - 1) {
+    sleep($seconds > 300 ? 1 : 0.1);
+    next if time - $start < $seconds * 0.2;    # tables grow to their size
+    my ($rss, $fds) = sample($server->{pid});
+    push @time, time - $start;
+    push @rss, $rss;
+    push @fds, $fds;
+}
+is_flat('resident memory', 'KiB', 4.1, \@time, \@rss);
+is_flat('descriptors', 'open', 1, \@time, \@fds);
+my ($connects, $messages) = (0, 0);
+for my $load (@loads) {
+    my $code = exit_of($load, 30);
+    my $r = eval { decode_json(log_of($load)) } // {};
+    is(join(' ', $code // 'none', $r->{messages_lost} // 'none'), '0 0', 'a load ends with 0 and loses nothing');
+    $connects += $r->{connects} // 0;
+    $messages += $r->{messages_echoed} // 0;
+}
+my $right = grep { echo_of($_, 'still') eq 'still' } @idle;
+is($right, 500, 'the idle ones are still served');
+close $_ for @idle;
+is(stop_program($server), 0, 'exit 0');
+note("$connects connections, $messages messages in $seconds s");
+done_testing;
