@@ -56,6 +56,7 @@ struct crew {
     int bell_in, bell_out; /* rung by the threads, heard by the caller's loop */
     unsigned next;         /* worker to hand the next connection to */
     unsigned count;
+    bool is_alone; /* one worker, in the thread of the caller */
     struct member members[];
 };
 
@@ -75,7 +76,7 @@ unsigned crew_size(const struct server_config *config)
 
 static bool is_alone(const struct crew *crew)
 {
-    return crew->count == 1;
+    return crew->is_alone;
 }
 
 size_t crew_connections(const struct crew *crew)
@@ -391,6 +392,7 @@ struct crew *crew_start(const struct server_config *config, unsigned count,
     crew->on_close = on_close;
     crew->context = context;
     crew->count = count;
+    crew->is_alone = count == 1;
     crew->bell_in = crew->bell_out = -1;
     for (unsigned i = 0; i < count; i++) {
         crew->members[i].crew = crew;

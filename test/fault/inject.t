@@ -34,7 +34,10 @@ my @calls = (
     [bind       => 0, qw(EADDRINUSE EACCES)],
     [listen     => 0, qw(EADDRINUSE)],
     [rt_sigaction => 0, qw(EINVAL)],
+    [clone      => 0, qw(EAGAIN ENOMEM)],
 );
+# Calls that only several workers make.
+my %options = map { $_ => ['--workers', 3] } qw(clone pipe2);
 my $only  = $ENV{FAULT_CALLS} ? qr/^(?:$ENV{FAULT_CALLS})$/ : qr/./;
 my $calls = $ENV{FAULT_NTH} // ($ENV{FAULT_CORE} ? 2 : 20);
 
@@ -49,7 +52,7 @@ sub run {
     my ($call, $cut_max, $errno, $nth) = @$case;
     my $trace  = temp_dir() . "/trace.$$.$call.$errno.$nth";
     my $server = start_on_port($call eq 'write' ? free_port() : 0, ['strace', '-D', '-qq', '-o', $trace, '-e', "trace=$call", '-e', "inject=$call:error=$errno:when=$nth"],
-        '-c', $config);
+        '-c', $config, @{ $options{$call} // [] });
     my @wrong;
     my $started = $server->{port};
     if ($started) {
