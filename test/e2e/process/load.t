@@ -318,6 +318,7 @@ SKIP: {
     skip 'no network namespaces here', 5 if system("$unshare ip link set lo up 2>/dev/null") != 0;
     my $script = 'ip link set lo up; echo 40000 40009 >/proc/sys/net/ipv4/ip_local_port_range; '
         . '"$0/echo-server" --port 5000 --log-level error & '
+        . 'for n in 1 2 3 4 5 6 7 8 9; do "$0/echo-server" --healthcheck --port 5000 >/dev/null && break; sleep 0.1; done; '
         . '"$0/echo-client" --load 127.0.0.1:5000 --connections 20 --duration 500ms --json; code=$?; kill $!; wait; exit $code';
     my ($got, $out, $err) = run_program([split(' ', $unshare), 'sh', '-c', $script, $Echolab::build], seconds => 20);
     is($got, 4, 'no ports left: exit 4');
