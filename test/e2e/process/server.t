@@ -202,14 +202,15 @@ SKIP: {
     is("@bad", '', 'format = json: every line is an object');
 }
 SKIP: {
-    skip 'no strace', 2 if system('strace -o /dev/null true 2>/dev/null') != 0;
-    my $server = start_server(_wrap => ['strace', '-o', '/dev/null', '-e',
+    skip 'no strace', 3 if system('strace -o /dev/null true 2>/dev/null') != 0;
+    my $server = start_server(_wrap => ['strace', '-D', '-o', '/dev/null', '-e',
         'inject=socket:error=EAFNOSUPPORT:when=1']);
     like(log_of($server), qr/falling back to 0\.0\.0\.0\n.*listening on 0\.0\.0\.0:\d+/,
         'without IPv6 it listens on 0.0.0.0, and says so');
     my $s = connect_to($server->{port});
     is(echo_of($s, 'v4'), 'v4', '... and serves');
     close $s;
+    is(stop_program($server), 0, 'exit 0');
 }
 
 # ---- without standard descriptors --------------------------------------------------------
