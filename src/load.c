@@ -417,6 +417,9 @@ static enum client_exit conclude(struct load *load, const struct load_result *al
     };
     bool is_printed =
         report_print(&report, (enum load_report)load->config->load.report, STDOUT_FILENO);
+    if (!is_printed) {
+        log_error("cannot print the report: %s", strerror(errno));
+    }
     table_free(&reply, 1, sizeof *reply);
     if (all->fatal != 0) {
         log_error("a thread could not go on: %s", strerror(all->fatal));

@@ -37,13 +37,18 @@ void program_complain(const char *line)
 }
 
 /* Whoever started us may have closed some of the descriptors 0 to 2. The first pipe would
- * take their place, and the log would go into it. */
+ * take their place, and the log would go into it. What stands there instead has the wrong
+ * direction, so that text that nobody can get is an error (EBADF), not lost in silence. */
 static void fill_standard_descriptors(void)
 {
     int fd;
 
     do {
-        fd = open("/dev/null", O_RDWR);
+        fd = open("/dev/null", O_RDONLY);
+        if (fd == STDIN_FILENO) {
+            close(fd);
+            fd = open("/dev/null", O_WRONLY);
+        }
     } while (fd >= 0 && fd <= STDERR_FILENO);
     close(fd);
 }

@@ -80,6 +80,8 @@ for my $program ('server', 'client') {
         ($code, undef, $err) = run_program(["$Echolab::build/echo-$program", $option],
             stdout => '/dev/full', seconds => 2);
         is($code, 1, "... exit 1 when that cannot be written");
+        ($code, undef, $err) = run_program(['sh', '-c', 'exec "$@" >&-', 'sh', "$Echolab::build/echo-$program", $option], seconds => 2);
+        is("$code $err", '1 ', '... and when stdout is closed');
     }
     ($code, my $out) = run($program, '--version');
     like($out, qr/\Aecho-$program \d+\.\d+\.\d+\n\z/, 'the version');

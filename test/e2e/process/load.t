@@ -295,6 +295,19 @@ for my $case (
 my ($code, $out, $err) = run_program(["$Echolab::build/echo-client", '--json']);
 is("$code $err", "2 report is for a load; allowed: together with --load HOST:PORT\n", '--json without a load');
 
+# A report that nobody gets is no success.
+for my $form ([], ['--json'], ['--csv']) {
+    my ($code, undef, $err) = run_program(['sh', '-c', 'exec "$@" >&-', 'sh', "$Echolab::build/echo-client", '--load', "127.0.0.1:$port",
+        '--messages', 10, '--connections', 1, @$form]);
+    is($code, 1, "stdout is closed (@$form): exit 1");
+    like($err, qr/ERROR cannot print the report: Bad file descriptor$/, '... told why');
+}
+{
+    my ($code, undef, $err) = run_program(['sh', '-c', 'exec "$@" <&- 2>&-', 'sh', "$Echolab::build/echo-client", '--load', "127.0.0.1:$port",
+        '--messages', 10, '--connections', 1]);
+    is("$code $err", '0 ', 'stdin and stderr are closed: exit 0');
+}
+
 # Addresses to come from.
 {
     my ($code, $r, $err) = load_json($port, '--source', '127.0.0.7,::1,127.0.0.9', '--connections', 7, '--duration', '300ms');
