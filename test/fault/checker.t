@@ -15,20 +15,6 @@ sub checked {
     return verdicts_text($count);
 }
 
-# A server of one behaviour: $serve->(socket) in a process of its own.
-sub odd_server {
-    my ($serve) = @_;
-    my $listener = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 16, ReuseAddr => 1) or die;
-    my $pid = fork // die;
-    if ($pid == 0) {
-        alarm 20;
-        while (my $s = $listener->accept) { $serve->($s); close $s }
-        POSIX::_exit(0);
-    }
-    $Echolab::running{$pid} = { pid => $pid };
-    return { port => $listener->sockport, pid => $pid, out => '/dev/null' };
-}
-
 is(checked(start_server()), '10 whole', 'the right server: all is whole');
 is(checked(start_server(), bytes => 3_000_000, piece => 300_000, connections => 4), '4 whole', '... large transfers, too');
 is(checked(start_server(), is_talking => 1), '10 whole', '... and a dialogue');

@@ -11,14 +11,8 @@ use Time::HiRes qw(sleep time);
 use Echolab;
 use ByteChecker;
 
-if (!$ENV{FLOODS_NAMESPACE}) {
-    my @own = ('unshare', $> == 0 ? '-n' : '-rn');
-    plan skip_all => 'no network namespaces here' if system("@own true 2>/dev/null") != 0;
-    $ENV{FLOODS_NAMESPACE} = 1;
-    exec @own, 'sh', '-c', 'ip link set lo up && exec "$0" -Itest/lib "$@"', $^X, $0 or die;
-}
+enter_own_network();
 
-sub open_fds { my ($pid) = @_; my @fds = glob "/proc/$pid/fd/*"; return scalar @fds }
 sub rss_kib { my ($pid) = @_; return (slurp("/proc/$pid/status") =~ /VmRSS:\s+(\d+)/)[0] }
 my @raise = ('prlimit', '--nofile=20000:20000');
 my $share = $ENV{FAULT_CORE} ? 10 : 1;    # of the large numbers

@@ -10,21 +10,6 @@ use Echolab;
 
 binmode Test::More->builder->$_, ':utf8' for qw(output failure_output);
 
-# A server of one behaviour, in a process of its own; returns its port and its pid.
-sub faulty_server {
-    my ($behave) = @_;
-    my $listener = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 16, ReuseAddr => 1)
-        or die;
-    my $pid = fork // die;
-    if ($pid == 0) {
-        alarm 30;
-        while (my $s = $listener->accept) { $behave->($s); close $s }
-        POSIX::_exit(0);
-    }
-    $Echolab::running{$pid} = { pid => $pid };
-    return ($listener->sockport, $pid);
-}
-
 sub client {
     my ($port, @arguments) = @_;
     my ($code, $out, $err) = run_program(["$Echolab::build/echo-client", '--server-address',
@@ -86,12 +71,12 @@ my %failures = (
 );
 for my $name (sort keys %failures) {
     my ($expected, $line, $behave) = @{ $failures{$name} };
-    my ($port, $pid) = faulty_server($behave);
-    my ($code, $out) = client($port, @once);
+    my $odd = odd_server($behave);
+    my ($code, $out) = client($odd->{port}, @once);
     is($code, $expected, "$name: exit $expected");
     like($out, $line, '... the log says what');
     like($out, qr/1 sent, 0 echoed, 1 lost \(1 [a-z ]+\)$/m, '... the summary counts it');
-    kill 'KILL', $pid;
+    kill 'KILL', $odd->{pid};
 }
 {
     my $closed = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 1);
@@ -115,16 +100,16 @@ for my $name (sort keys %failures) {
 }
 {   # Two of three messages differ, one is closed early.
     my $n = 0;
-    my ($port, $pid) = faulty_server(sub { my ($s) = @_; $n++ == 1 ? readline $s : $flip->($s) });
-    my ($code, $out) = client($port, '--loop-lapse', '550ms', '--loop-period', '100ms');
+    my $odd = odd_server(sub { my ($s) = @_; $n++ == 1 ? readline $s : $flip->($s) });
+    my ($code, $out) = client($odd->{port}, '--loop-lapse', '550ms', '--loop-period', '100ms');
     is($code, 6, 'several kinds: the most frequent decides the exit code');
     like($out, qr/lost \(\d differs, 1 closed early\)$/m, '... and each is counted');
-    kill 'KILL', $pid;
+    kill 'KILL', $odd->{pid};
 }
 
 # ---- a server that answers something else ------------------------------------------------
 {
-    my ($port, $pid) = faulty_server(sub {
+    my $odd = odd_server(sub {
         my ($s) = @_;
         my $l = readline $s;
         chomp $l;
@@ -133,22 +118,22 @@ for my $name (sort keys %failures) {
         syswrite $s, "b'$l'\n";
         sleep 1;
     });
-    my ($code, $out) = client($port, @once, '--verify', 'no');
+    my ($code, $out) = client($odd->{port}, @once, '--verify', 'no');
     is($code, 0, 'verify = no: a reply ends at its newline');
     like($out, qr/Message from server: Your Message has been received: b'\[CLIENT 1\] Message N°1 sent'$/m,
         '... and is logged whole');
-    kill 'KILL', $pid;
+    kill 'KILL', $odd->{pid};
 }
 
 # ---- told to stop ------------------------------------------------------------------------
 {
-    my ($port, $pid) = faulty_server(sub { my ($s) = @_; readline $s; sleep 20 });
+    my $odd = odd_server(sub { my ($s) = @_; readline $s; sleep 20 });
     my @moments = ('a reply that does not come', 'the pause');
     # musl asks by sendto(), which strace can fake; glibc, under ASan, does not.
     push @moments, 'a name server that does not answer' if $Echolab::build eq 'build';
     for my $when (@moments) {
         my %how;
-        my @to = ('--server-address', "127.0.0.1:$port");
+        my @to = ('--server-address', "127.0.0.1:$odd->{port}");
         my $server;
         if ($when =~ /pause/) {
             $server = start_server();
@@ -170,7 +155,7 @@ for my $name (sort keys %failures) {
             '... with its summary, and nothing counted as lost');
         stop_program($server) if $server;
     }
-    kill 'KILL', $pid;
+    kill 'KILL', $odd->{pid};
 }
 
 # ---- the server goes and comes back ------------------------------------------------------

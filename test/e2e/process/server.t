@@ -6,8 +6,6 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use Echolab;
 
-sub open_fds { my ($pid) = @_; my @fds = glob "/proc/$pid/fd/*"; return scalar @fds }
-
 sub bytes_of {
     my ($length) = @_;
     srand(1);
