@@ -62,7 +62,8 @@ sub is_flat {
     ok(abs $slope <= $half, 'noise alone is not taken for one');
 }
 
-my $server = start_server('log-level' => 'warn', port => 47111, _stdout => temp_dir() . '/log', _wrap => ['prlimit', '--nofile=20000:20000']);
+# However long it lasts, the idle connections stay.
+my $server = start_server('log-level' => 'warn', 'idle-timeout' => '0s', port => 47111, _stdout => temp_dir() . '/log', _wrap => ['prlimit', '--nofile=20000:20000']);
 my $first = wait_for(sub { connect_to(47111) });
 ok($first, 'it listens');
 is(echo_of($first, 'x'), 'x', '... and answers');
