@@ -82,6 +82,7 @@ probe_links     := probe await net units format
 
 # Calls that a test replaces by its own.
 echo_wrap := -Wl,--wrap=send,--wrap=recv,--wrap=malloc
+echo_fuzz_wrap := $(echo_wrap) -Wl,--wrap=shutdown,--wrap=ioctl,--wrap=getsockopt
 pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=sigio_arm \
                 -Wl,--wrap=sigio_disarm,--wrap=sigio_take,--wrap=sigio_close
 
@@ -92,7 +93,7 @@ pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=si
 
 .PHONY: all build config images lab-setup compose up logs ps netcat down demo \
         docker-image docker-compose-up docker-compose-logs docker-compose-down \
-        check-setup check fault soak coverage e2e test bench-setup bench lint format setup clean help
+        check-setup check fault fuzz fuzz-setup soak coverage e2e test bench-setup bench lint format setup clean help
 
 all: build/echo-server build/echo-client ## build both programs: build/echo-server, build/echo-client
 build: all ## the same as all
@@ -236,23 +237,69 @@ build/cov/%_test.o: test/unit/%_test.c Makefile
 build/cov/%_test: build/cov/%_test.o $$(addsuffix .o,$$(addprefix build/cov/,$$($$*_links)))
 	$(call Q,LINK)$(HOST_CC) --coverage -o $@ $^ $($*_wrap) -linih -lpthread
 
+# libFuzzer's targets, and each once more with something wrong that it must find.
+FUZZ_CC     := clang
+FUZZ_FLAGS  := $(BASE_FLAGS) -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
+               -DPOLLSET_ONE_TIER_MAX=2
+FUZZERS     := config echo load_stream pollset
+FUZZ_ALL    := $(FUZZERS:%=build/fuzz/%_fuzz) $(FUZZERS:%=build/fuzz/%_control) \
+               build/msan/echo_fuzz build/msan/load_stream_fuzz
+
+build/fuzz/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC  )$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+
+build/fuzz/%_fuzz.o: test/fuzz/%_fuzz.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC  )$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+
+build/fuzz/%_control.o: test/fuzz/%_fuzz.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC  )$(FUZZ_CC) $(FUZZ_FLAGS) -DFUZZ_CONTROL=1 -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+
+build/fuzz/%_fuzz: build/fuzz/%_fuzz.o $$(addsuffix .o,$$(addprefix build/fuzz/,$$($$*_links)))
+	$(call Q,LINK)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(or $($*_fuzz_wrap),$($*_wrap)) -linih
+
+build/fuzz/%_control: build/fuzz/%_control.o $$(addsuffix .o,$$(addprefix build/fuzz/,$$($$*_links)))
+	$(call Q,LINK)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(or $($*_fuzz_wrap),$($*_wrap)) -linih
+
+build/msan/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC  )$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,memory -c -o $@ $<
+
+build/msan/%_fuzz.o: test/fuzz/%_fuzz.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC  )$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,memory -c -o $@ $<
+
+build/msan/%_fuzz: build/msan/%_fuzz.o $$(addsuffix .o,$$(addprefix build/msan/,$$($$*_links)))
+	$(call Q,LINK)$(FUZZ_CC) -fsanitize=fuzzer,memory -o $@ $^ $(or $($*_fuzz_wrap),$($*_wrap))
+
 coverage: check-setup build/cov/echo-server build/cov/echo-client $(UNIT_COV) ## lines and branches of src/ that the tests run
 	test/coverage.sh $(UNIT_COV)
 
 PROVE := prove -Itest/lib --timer
 
 check-setup:
-	@compose/setup.sh build check
+	@compose/setup.sh build check fuzz
 
-check: check-setup build build/asan/echo-server build/asan/echo-client build/tsan/echo-server build/tsan/echo-client $(UNIT_ASAN) $(UNIT_STATIC) ## unit and process tests, without Docker
+check: check-setup build build/asan/echo-server build/asan/echo-client build/tsan/echo-server build/tsan/echo-client $(UNIT_ASAN) $(UNIT_STATIC) $(FUZZ_ALL) ## unit, process and fuzz tests, without Docker
 	$(PROVE) -e '' $(UNIT_ASAN) $(UNIT_STATIC)
 	ECHOLAB_BUILD=build/asan $(PROVE) test/e2e/process
 	ECHOLAB_BUILD=build/tsan $(PROVE) test/e2e/process/workers.t test/e2e/process/load.t
 	$(PROVE) test/e2e/process
 	FAULT_CORE=1 $(PROVE) test/fault
+	FUZZ_SECONDS=2 $(PROVE) test/fuzz
 
-fault: check-setup build ## fault injection, more than 1,000 stops, floods (about 7 minutes)
+fault: check-setup build ## fault injection, more than 1,000 stops, floods (about 5 minutes)
 	$(PROVE) test/fault
+
+FUZZ_SECONDS := 10
+
+fuzz: fuzz-setup $(FUZZ_ALL) ## libFuzzer's targets, each for FUZZ_SECONDS=10
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(PROVE) -v test/fuzz/fuzz.t
+
+fuzz-setup:
+	@compose/setup.sh build check fuzz
 
 soak: build ## the server for a long time: memory and descriptors must not grow (MINUTES=60)
 	SOAK_SECONDS=$$(( $(MINUTES) * 60 )) $(PROVE) -v test/fault/soak.t
@@ -300,20 +347,20 @@ SCRIPTS := $(wildcard compose/*.sh test/*.sh test/*/*.sh) .ci/run
 
 lint: $(INIH_HEADER) ## clang-format, clang-tidy, cppcheck, shellcheck, perl -c
 	@compose/setup.sh lint
-	clang-format --dry-run --Werror src/*.[ch] test/unit/*.[ch]
+	clang-format --dry-run --Werror src/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch]
 	shellcheck $(SCRIPTS)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
 	    --inline-suppr -Isrc -Ibuild/include -DECHOLAB_VERSION='"lint"' src
 	clang-tidy --quiet src/*.c -- $(STD) $(DEFINES) -Isrc
-	for file in test/e2e/*/*.t test/fault/*.t test/lib/*.pm; do perl -Itest/lib -wc $$file || exit 1; done
+	for file in test/e2e/*/*.t test/fault/*.t test/fuzz/*.t test/lib/*.pm; do perl -Itest/lib -wc $$file || exit 1; done
 
 format: ## let clang-format rewrite the sources
-	clang-format -i src/*.[ch] test/unit/*.[ch]
+	clang-format -i src/*.[ch] test/unit/*.[ch] test/fuzz/*.[ch]
 
 # ---- the rest ----------------------------------------------------------------------------
 
 setup: ## install what is missing on Debian: toolchain, test tools, Docker Engine and Compose
-	compose/setup.sh build check lint lab
+	compose/setup.sh build check lint fuzz lab
 
 clean: ## remove what was built (images stay)
 	rm -rf build

@@ -51,7 +51,7 @@ char *config_option_name(const struct config_program *program, const struct conf
 
 static void load_environment(struct loader *loader)
 {
-    char name[CONFIG_NAME_TEXT], quoted[CONFIG_SHOWN_TEXT];
+    char name[CONFIG_NAME_TEXT], quoted[CONFIG_SHOWN_TEXT], range[CONFIG_ALLOWED_TEXT];
 
     for (size_t i = 0; i < loader->program->key_count; i++) {
         const struct config_key *key = &loader->program->keys[i];
@@ -63,9 +63,9 @@ static void load_environment(struct loader *loader)
         if (strncmp(text, "tcp://", 6) == 0 && key->type == CONFIG_WHOLE) {
             config_mistake(
                 loader->mistakes, name,
-                "'%s' looks like a Kubernetes service link; set enableServiceLinks: "
-                "false in the pod or rename the Service",
-                config_shown(text, quoted));
+                "'%s' looks like a Kubernetes service link: set enableServiceLinks: "
+                "false in the pod or rename the Service; allowed: %s",
+                config_shown(text, quoted), config_allowed(key, range));
             continue;
         }
         config_apply(loader->mistakes, name, key, text, loader->values);

@@ -290,7 +290,7 @@ for my $value ('tcp://10.0.0.1:12345', 'tcp://[fd00::1]:12345') {
     my ($code, $out, $err) = run_with('server', env => { SERVER_PORT => $value });
     is($code, 2, "SERVER_PORT=$value: exit 2");
     is($out, '', '... nothing on stdout');
-    like($err, qr/\ASERVER_PORT: '\Q$value\E' .*Kubernetes.*enableServiceLinks: false.*\n\z/,
+    like($err, qr/\ASERVER_PORT: '\Q$value\E' .*Kubernetes.*enableServiceLinks: false.*; allowed: 0 to 65535\n\z/,
         '... and the way out');
 }
 refuses('server', 'env: several', { env => { SERVER_PORT => 'x', SERVER_WORKERS => '',
