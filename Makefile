@@ -290,8 +290,8 @@ check: check-setup build build/asan/echo-server build/asan/echo-client build/tsa
 	FAULT_CORE=1 $(PROVE) test/fault
 	FUZZ_SECONDS=2 $(PROVE) test/fuzz
 
-fault: check-setup build ## fault injection, more than 1,000 stops, floods (about 5 minutes)
-	$(PROVE) test/fault
+fault: check-setup build ## fault injection, more than 1,000 stops, floods, chaos in the lab (about 5 minutes)
+	$(PROVE) test/fault test/e2e/docker/chaos.t
 
 FUZZ_SECONDS := 10
 

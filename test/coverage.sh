@@ -11,6 +11,8 @@ FAULT_CORE=1 ECHOLAB_BUILD=build/cov prove -Itest/lib test/e2e/process test/faul
 # (Its dynamic linker makes system calls of other kinds, too.)
 FAULT_CALLS='accept4|recvfrom|sendto|poll|shutdown|ioctl|setsockopt|pipe2' FAULT_CORE=1 ECHOLAB_BUILD=build/cov \
     prove -Itest/lib test/fault/inject.t
+FAULT_CALLS='socket|setsockopt|connect|getsockopt|sendto|recvfrom|poll|shutdown|pipe2|timerfd_.*' FAULT_CORE=1 \
+    ECHOLAB_BUILD=build/cov prove -Itest/lib test/fault/client_faults.t
 
 # gcov writes where it runs, and looks for src/ from there.
 mkdir -p build/cov/lines

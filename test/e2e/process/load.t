@@ -231,7 +231,7 @@ for my $ms (10, 50, 200) {
 
 # ---- several addresses ---------------------------------------------------------------------
 SKIP: {
-    skip 'no mount namespaces here', 10 if !@two_names;
+    skip 'no mount namespaces here', 14 if !@two_names;
     my $both = start_server(address => '0.0.0.0');
     my ($code, $r) = load_json("two.example:$both->{port}", '--messages', 1000, '--connections', 10);
     my @addresses = @{ $r->{addresses} };
@@ -243,6 +243,11 @@ SKIP: {
     is($r->{resolve}{count}, 1, '... the look-up is measured');
     (undef, $r) = load_json("two.example:$both->{port}", '--messages', 100, '--address-policy', 'first');
     is(scalar @{ $r->{addresses} }, 1, '--address-policy first: one');
+    ($code, my $out, my $err) = load("two.example:$both->{port}", '--rate', 500, '--duration', '300ms', '--connections', 4);
+    is("$code $err", '0 ', 'both in a report for people, at a rate');
+    like($out, qr/, open loop of 500\/s, measured for /, '... with the rate');
+    like($out, qr/^  address +connects +echoed +errors +p99\n(?:  127\.0\.0\.[12]:$both->{port} +2 +\d+ +0 +\S+s\n){2}/m, '... a line for each address');
+    like($out, qr/^  reply, raw +\S+s /m, '... and the raw latencies');
     is(stop_program($both), 0, 'exit 0');
 }
 
