@@ -21,7 +21,7 @@ our @EXPORT = qw(
 
 # build/ or build/asan/: which flavour of the programs is tested.
 our $build = $ENV{ECHOLAB_BUILD} // 'build';
-our $dir   = tempdir(CLEANUP => 1);
+our $dir;        # of temp_dir()
 our %running;    # pid => program, of those not waited for
 my $count = 0;
 
@@ -36,7 +36,8 @@ END {
     $? = $status;
 }
 
-sub temp_dir { return $dir }
+# A folder for the test's files, made when it is first needed, removed at its end.
+sub temp_dir { return $dir //= tempdir(CLEANUP => 1) }
 
 sub slurp {
     my ($path) = @_;
@@ -51,7 +52,7 @@ sub slurp {
 sub start_program {
     my ($command, %how) = @_;
     my $n   = ++$count;
-    my %p   = (out => "$dir/out.$n", err => "$dir/err.$n");
+    my %p   = (out => temp_dir() . "/out.$n", err => temp_dir() . "/err.$n");
     my $out = $how{stdout} // $p{out};
     my $pid = fork // die "fork: $!";
     if ($pid == 0) {

@@ -42,12 +42,13 @@ sub in_parallel {
     my $processes = grep {/^processor/} split /\n/, slurp('/proc/cpuinfo');
     $processes = 2 if $processes < 1;
     my (%pipe, @result);
+    my $dir = temp_dir();    # removed by this process, not by the others
     for my $p (0 .. $processes - 1) {
         pipe my $read, my $write or die;
         my $pid = fork // die;
         if ($pid == 0) {
             %Echolab::running = ();
-            $Echolab::dir = tempdir(DIR => $Echolab::dir);
+            $Echolab::dir = tempdir(DIR => $dir);
             close $read;
             for (my $i = $p; $i < @$cases; $i += $processes) {
                 syswrite $write, "$i\t" . $run->($cases->[$i]) . "\n";
