@@ -93,7 +93,7 @@ pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=si
 
 .PHONY: all build config images lab-setup compose up logs ps netcat down demo \
         docker-image docker-compose-up docker-compose-logs docker-compose-down \
-        check-setup check fault fuzz fuzz-setup soak coverage e2e test bench-setup bench lint format setup clean help
+        check-setup check fault reproduce size fuzz fuzz-setup soak coverage e2e test bench-setup bench lint format setup clean help
 
 all: build/echo-server build/echo-client ## build both programs: build/echo-server, build/echo-client
 build: all ## the same as all
@@ -292,6 +292,22 @@ check: check-setup build build/asan/echo-server build/asan/echo-client build/tsa
 
 fault: check-setup build ## fault injection, more than 1,000 stops, floods, chaos in the lab (about 5 minutes)
 	$(PROVE) test/fault test/e2e/docker/chaos.t
+
+reproduce: build ## build twice, in other folders, at other times, by another user: the same bytes?
+	$(PROVE) -v test/e2e/process/reproduce.t
+
+# Linked like the products, but with symbols.
+build/size/echo-server: $(SERVER_OBJECTS:%=build/static/%.o) build/static/heap.o
+build/size/echo-server: STATIC_LDFLAGS += -Wl,--defsym=fgets=abort,--defsym=fclose=abort
+build/size/echo-client: $(CLIENT_OBJECTS:%=build/static/%.o) build/static/heap.o
+build/size/echo-server build/size/echo-client:
+	@mkdir -p $(@D)
+	$(call Q,LINK)$(CC) $(filter-out -s,$(STATIC_LDFLAGS)) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIH) $(LDLIBS)
+
+size: build build/size/echo-server build/size/echo-client ## what takes the bytes of the executables
+	ls -l build/echo-server build/echo-client
+	for file in build/size/echo-server build/size/echo-client; do \
+	    size -A $$file && nm -S --size-sort --reverse-sort --radix=d $$file | head -n 25; done
 
 FUZZ_SECONDS := 10
 

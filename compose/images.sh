@@ -11,6 +11,8 @@
 #   BUSYBOX_IMAGE     image of the sidecar; default busybox:1.38-musl, with the same way out
 #   SERVER_IMAGE, CLIENT_IMAGE   names for the results
 #   VERSION           for the images' labels
+#   SOURCE_DATE_EPOCH the time of the image and its file; default: the commit's
+#   CACHE=no          build every step again
 #   SETUP=no          install nothing on this machine
 set -eu
 
@@ -71,8 +73,12 @@ build()
     image=$2
     revision=$(git -C "$top" rev-parse HEAD 2>/dev/null || echo unknown)
     source=$(git -C "$top" config --get remote.origin.url 2>/dev/null || echo unknown)
+    epoch=${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct 2>/dev/null || echo 0)}
+    created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null) ||
+        fail "SOURCE_DATE_EPOCH='$epoch' is no time; allowed: seconds since 1970"
     set -- --build-arg "VERSION=${VERSION:-unknown}" --build-arg "REVISION=$revision" \
-        --build-arg "SOURCE=$source"
+        --build-arg "SOURCE=$source" --build-arg "SOURCE_DATE_EPOCH=$epoch" --build-arg "CREATED=$created"
+    [ "${CACHE-}" != no ] || set -- "$@" --no-cache
     [ -z "${BASE-}" ] || set -- "$@" --build-arg "BASE=$BASE"
     [ -z "${INSTALL-}" ] || set -- "$@" --build-arg "INSTALL=$INSTALL"
     docker build -f "$top/$dockerfile" -t "$image" "$@" "$top"
