@@ -9,14 +9,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "await.h"
 #include "clock.h"
-#include "format.h"
-#include "latency.h"
+#include "load_line.h"
 #include "load_worker.h"
 #include "log.h"
 #include "net.h"
@@ -35,9 +33,6 @@
 #define DESCRIPTORS_BASE   16
 #define DESCRIPTORS_THREAD 4
 
-/* The width of a terminal that does not tell it. */
-#define WIDTH_STANDARD 80
-
 struct load;
 
 struct load_thread {
@@ -45,7 +40,6 @@ struct load_thread {
     unsigned number;
     pthread_t thread;
     struct load_result *result;
-    struct load_live live;
 };
 
 struct load {
@@ -59,10 +53,9 @@ struct load {
     int finished[2]; /* a byte for each thread that ended */
     unsigned started, ended;
     struct load_thread threads[THREADS_MAX];
-    struct histogram shown;        /* of all threads, for the line */
-    uint64_t begin_ns;             /* of opening connections */
-    uint64_t live_echoed, live_ns; /* of the line before */
-    int signal;                    /* that ended it; 0: none */
+    struct load_live live[THREADS_MAX]; /* of the threads */
+    struct load_line line;
+    int signal; /* that ended it; 0: none */
 };
 
 /* ---- before ----------------------------------------------------------------------------
@@ -181,94 +174,6 @@ static void close_pipes(struct load *load)
     selfpipe_close();
 }
 
-/* ---- the live line ---------------------------------------------------------------------
- */
-
-static unsigned columns(int fd)
-{
-    struct winsize size;
-
-    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col
-                                                                : WIDTH_STANDARD;
-}
-
-/* [#####.....], or nothing when the end is not known. */
-static void draw_bar(char *out, size_t size, uint64_t done, uint64_t whole)
-{
-    unsigned filled = (unsigned)(done >= whole ? 10 : done * 10 / whole);
-
-    format(out, size, "[%.*s%.*s] ", (int)filled, "##########", 10 - (int)filled,
-           "..........");
-}
-
-/* Bring the distribution that is shown up to date, once all threads gave theirs. */
-static void merge_live(struct load *load)
-{
-    for (unsigned i = 0; i < load->started; i++) {
-        if (atomic_load(&load->threads[i].live.state) == LOAD_LIVE_WANTED) {
-            return;
-        }
-    }
-    memset(&load->shown, 0, sizeof load->shown);
-    for (unsigned i = 0; i < load->started; i++) {
-        struct load_live *live = &load->threads[i].live;
-        int there = LOAD_LIVE_THERE;
-
-        histogram_merge(&load->shown, &live->reply);
-        atomic_compare_exchange_strong(&live->state, &there, LOAD_LIVE_WANTED);
-    }
-}
-
-static void draw_line(struct load *load, uint64_t now)
-{
-    const struct load_config *config = &load->config->load;
-    uint64_t echoed = 0, errors = 0, open = 0;
-    char line[256], bar[24] = "", elapsed[LATENCY_TEXT], p50[LATENCY_TEXT],
-                    p99[LATENCY_TEXT];
-
-    merge_live(load);
-    for (unsigned i = 0; i < load->started; i++) {
-        struct load_live *live = &load->threads[i].live;
-
-        echoed += atomic_load_explicit(&live->echoed, memory_order_relaxed);
-        errors += atomic_load_explicit(&live->errors, memory_order_relaxed);
-        open += atomic_load_explicit(&live->open, memory_order_relaxed);
-    }
-    if (config->messages != 0) {
-        draw_bar(bar, sizeof bar, echoed, config->messages);
-    } else if (config->duration_ns != 0) {
-        uint64_t start = atomic_load(&load->start.at_ns);
-
-        draw_bar(bar, sizeof bar, start == 0 || start > now ? 0 : now - start,
-                 config->duration_ns + config->warmup_ns);
-    }
-    uint64_t passed = now - load->live_ns;
-    uint64_t rate =
-        passed == 0 ? 0 : (echoed - load->live_echoed) * CLOCK_MS / (passed / 1000 + 1);
-    /* What matters most comes first: a narrow terminal cuts the rest. */
-    size_t length =
-        format(line, sizeof line,
-               "%s %s%" PRIu64 "/s, p50 %s, p99 %s, %" PRIu64 " errors, %" PRIu64 " open",
-               latency_text(elapsed, now - load->begin_ns), bar, rate,
-               latency_text(p50, histogram_percentile(&load->shown, 50000)),
-               latency_text(p99, histogram_percentile(&load->shown, 99000)), errors, open);
-    unsigned width = columns(STDOUT_FILENO);
-    length = length < width ? length : width - 1;
-    load->live_echoed = echoed;
-    load->live_ns = now;
-    /* Back to the margin, the line, and erase what is left of the one before. */
-    (void)!write(STDOUT_FILENO, "\r", 1);
-    (void)!write(STDOUT_FILENO, line, length);
-    (void)!write(STDOUT_FILENO, "\033[K", 3);
-}
-
-static void erase_line(const struct load *load)
-{
-    if (load->plan.is_live) {
-        (void)!write(STDOUT_FILENO, "\r\033[K", 4);
-    }
-}
-
 /* ---- the run ---------------------------------------------------------------------------
  */
 
@@ -276,7 +181,8 @@ static void *run_thread(void *argument)
 {
     struct load_thread *thread = argument;
 
-    load_worker_run(&thread->load->plan, thread->number, thread->result, &thread->live);
+    load_worker_run(&thread->load->plan, thread->number, thread->result,
+                    &thread->load->live[thread->number]);
     (void)!write(thread->load->finished[1], "", 1);
     return NULL;
 }
@@ -339,7 +245,8 @@ static void watch(struct load *load)
         } else if (revents != 0 && read(load->finished[0], &byte, 1) == 1) {
             load->ended++;
         } else if (load->plan.is_live) {
-            draw_line(load, clock_now_ns());
+            load_line_draw(&load->line, load->live, load->started,
+                           atomic_load(&load->start.at_ns), clock_now_ns());
         }
     }
 }
@@ -413,7 +320,7 @@ static enum client_exit conclude(struct load *load, const struct load_result *al
         .resolve = resolve,
         .measured_ns = start_ns != 0 && until > from ? until - from : 0,
         .cpu_ns = cpu_ns(),
-        .width = columns(STDOUT_FILENO),
+        .width = load_line_columns(),
     };
     bool is_printed =
         report_print(&report, (enum load_report)load->config->load.report, STDOUT_FILENO);
@@ -438,8 +345,9 @@ static enum client_exit run(struct load *load, const struct histogram *resolve)
         log_error("no memory");
         return CLIENT_FATAL;
     }
-    load->begin_ns = load->live_ns = clock_now_ns();
-    plan->seed = load->begin_ns ^ (uint64_t)getpid() << 40;
+    uint64_t begin_ns = clock_now_ns();
+    load_line_start(&load->line, config, begin_ns);
+    plan->seed = begin_ns ^ (uint64_t)getpid() << 40;
     plan->start = &load->start;
     plan->stop_fd = load->stop[0];
     load->plan.is_live = config->report == LOAD_REPORT_TEXT && isatty(STDOUT_FILENO);
@@ -449,7 +357,9 @@ static enum client_exit run(struct load *load, const struct histogram *resolve)
         order_stop(load);
     }
     watch(load);
-    erase_line(load);
+    if (plan->is_live) {
+        load_line_erase();
+    }
     merge(load, all);
     enum client_exit code = error != 0 ? CLIENT_FATAL : conclude(load, all, resolve);
     table_free(&all, 1, result_size(load));

@@ -217,10 +217,12 @@ int net_connect(const struct net_address *address, const struct net_address *sou
     if (fd == -1) {
         return -1;
     }
+    if (source != NULL) { /* where that is not known, bind() takes a port at once */
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    }
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == -1 ||
         (source != NULL &&
-         (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == -1 ||
-          bind(fd, (const struct sockaddr *)&source->storage, source->length) == -1)) ||
+         bind(fd, (const struct sockaddr *)&source->storage, source->length) == -1) ||
         (connect(fd, (const struct sockaddr *)&address->storage, address->length) == -1 &&
          errno != EINPROGRESS && errno != EINTR)) {
         int saved = errno;

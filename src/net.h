@@ -71,8 +71,9 @@ int net_accept(int listener, struct net_address *peer);
 enum net_accept_class net_accept_class(int error);
 
 /* Open a socket and begin to connect it; `source` may be NULL or the address to come from,
- * of the same family. Its port is chosen when the connection is made, so that ports are
- * shared between destinations (ip(7), IP_BIND_ADDRESS_NO_PORT). Returns the descriptor, to
+ * of the same family. Its port is chosen when the connection is made, where the kernel can
+ * do that, so that ports are shared between destinations (ip(7), IP_BIND_ADDRESS_NO_PORT).
+ * Returns the descriptor, to
  * be polled for POLLOUT and asked by net_connect_result(), or -1 with errno set. */
 int net_connect(const struct net_address *address, const struct net_address *source);
 

@@ -1,0 +1,35 @@
+/* load_line: the line of progress that a load draws on a terminal, again and again:
+ * elapsed, a bar where the end is known, messages per second, latencies, errors. */
+#ifndef ECHOLAB_LOAD_LINE_H
+#define ECHOLAB_LOAD_LINE_H
+
+#include <stdint.h>
+
+#include "client_config.h"
+#include "histogram.h"
+#include "load_worker.h"
+
+struct load_line {
+    const struct load_config *config;
+    uint64_t begin_ns;         /* of opening connections */
+    uint64_t drawn_ns, echoed; /* of the line before */
+    struct histogram reply;    /* of all threads, as shown */
+};
+
+/* Begin, at `begin_ns` of the clock. */
+void load_line_start(struct load_line *line, const struct load_config *config,
+                     uint64_t begin_ns);
+
+/* Draw it on stdout, over the one before, no wider than the terminal. `live` are those of
+ * the `count` threads that run; `start_ns` is the schedule's start, 0: not yet. */
+void load_line_draw(struct load_line *line, struct load_live *live, unsigned count,
+                    uint64_t start_ns, uint64_t now_ns);
+
+/* Leave the terminal as it was before. */
+void load_line_erase(void);
+
+/* The width of the terminal that stdout is; 80 if it is none or does not tell
+ * (tty_ioctl(4), TIOCGWINSZ). */
+unsigned load_line_columns(void);
+
+#endif
