@@ -56,7 +56,7 @@ endif
 
 COMMON_OBJECTS := format ensure write_all await log escape units config config_file config_value net program selfpipe probe
 SERVER_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset echo server_config worker crew server server_main
-CLIENT_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset histogram latency payload load_stream load_schedule resolve client_config client load_worker report load client_main
+CLIENT_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset histogram latency payload load_stream load_schedule resolve client_config client load_worker load_line report load client_main
 
 # A unit test links its module and what lies below it, nothing else.
 UNIT_TESTS := format units escape log selfpipe deadlines pollset net resolve config echo probe \
@@ -93,7 +93,7 @@ pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=si
 
 .PHONY: all build config images lab-setup compose up logs ps netcat down demo \
         docker-image docker-compose-up docker-compose-logs docker-compose-down \
-        check-setup check fault reproduce size fuzz fuzz-setup soak coverage e2e test bench-setup bench lint format setup clean help
+        check-setup check fault aarch64 reproduce size fuzz fuzz-setup soak coverage e2e test bench-setup bench lint format setup clean help
 
 all: build/echo-server build/echo-client ## build both programs: build/echo-server, build/echo-client
 build: all ## the same as all
@@ -292,6 +292,32 @@ check: check-setup build build/asan/echo-server build/asan/echo-client build/tsa
 
 fault: check-setup build ## fault injection, more than 1,000 stops, floods, chaos in the lab (about 5 minutes)
 	$(PROVE) test/fault test/e2e/docker/chaos.t
+
+# For aarch64: the same flags, another compiler. Beside each program stands a script of its
+# name that runs it under qemu-user, so that the tests find it where they look.
+CROSS    := build/aarch64
+CROSS_CC := aarch64-linux-gnu-gcc -specs=$(CROSS)/musl-gcc.specs
+
+$(CROSS)/musl-gcc.specs: compose/cross.sh
+	compose/cross.sh $(CROSS)
+
+$(CROSS)/%.o: src/%.c $(CROSS)/musl-gcc.specs $(INIH_HEADER) Makefile
+	$(call Q,CC  )$(CROSS_CC) $(STATIC_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(CROSS)/heap.o: STATIC_CFLAGS += -fno-builtin -fno-lto
+$(CROSS)/bin/echo-server: $(SERVER_OBJECTS:%=$(CROSS)/%.o) $(CROSS)/heap.o
+$(CROSS)/bin/echo-server: STATIC_LDFLAGS += -Wl,--defsym=fgets=abort,--defsym=fclose=abort
+$(CROSS)/bin/echo-client: $(CLIENT_OBJECTS:%=$(CROSS)/%.o) $(CROSS)/heap.o
+$(CROSS)/bin/echo-server $(CROSS)/bin/echo-client:
+	@mkdir -p $(@D)
+	$(call Q,LINK)$(CROSS_CC) $(STATIC_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ \
+	    $(CROSS)/root/usr/lib/aarch64-linux-gnu/libinih.a $(LDLIBS)
+
+$(CROSS)/echo-%: $(CROSS)/bin/echo-% test/qemu-aarch64.sh
+	cp test/qemu-aarch64.sh $@
+
+aarch64: $(CROSS)/echo-server $(CROSS)/echo-client ## cross build for aarch64, its process tests under qemu-user
+	ECHOLAB_BUILD=$(CROSS) $(PROVE) $(addprefix test/e2e/process/,server.t client.t stop.t defaults.t workers.t)
 
 reproduce: build ## build twice, in other folders, at other times, by another user: the same bytes?
 	$(PROVE) -v test/e2e/process/reproduce.t

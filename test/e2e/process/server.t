@@ -85,10 +85,13 @@ sub bytes_of {
         'the limit of descriptors lowers max_connections, and it is logged');
     is(stop_program($server), 0, 'exit 0');
 
-    my ($code, $out) = run_program(["$Echolab::build/echo-server", '--port', 0],
-        wrap => ['prlimit', '--nofile=10:10']);
-    is($code, 1, 'no room for one connection: exit 1');
-    like($out, qr/RLIMIT_NOFILE is 10: too low; at least 11/, '... and says why');
+  SKIP: {
+        skip 'an emulator needs descriptors itself', 2 if $Echolab::build =~ /aarch64/;
+        my ($code, $out) = run_program(["$Echolab::build/echo-server", '--port', 0],
+            wrap => ['prlimit', '--nofile=10:10']);
+        is($code, 1, 'no room for one connection: exit 1');
+        like($out, qr/RLIMIT_NOFILE is 10: too low; at least 11/, '... and says why');
+    }
 }
 SKIP: {
     my $server = start_server('max-connections' => 50);
