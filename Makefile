@@ -54,13 +54,14 @@ endif
 
 # ---- what links into which ---------------------------------------------------------------
 
-COMMON_OBJECTS := format ensure write_all await log escape units config config_file config_value net program selfpipe probe
+COMMON_OBJECTS := format ensure write_all await log escape units config config_file config_value net program selfpipe \
+                  probe thread landlock seccomp sandbox_mode sandbox
 SERVER_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset echo server_config worker crew server server_main
 CLIENT_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset histogram latency payload load_stream load_schedule resolve client_config client load_worker load_line report load client_main
 
 # A unit test links its module and what lies below it, nothing else.
 UNIT_TESTS := format units escape log selfpipe deadlines pollset net resolve config echo probe \
-              histogram latency payload load_stream load_schedule
+              histogram latency payload load_stream load_schedule seccomp landlock sandbox
 histogram_links := histogram
 payload_links   := payload
 latency_links   := latency histogram format
@@ -74,9 +75,12 @@ selfpipe_links  := selfpipe
 deadlines_links := deadlines table
 pollset_links   := pollset deadlines table ensure
 net_links       := net units format
-resolve_links   := resolve await net units format ensure
+resolve_links   := resolve thread await net units format ensure
 sigio_links     := sigio
-config_links    := config config_file config_value escape units format ensure net log server_config client_config
+seccomp_links   := seccomp thread ensure format
+landlock_links  := landlock
+sandbox_links   := sandbox sandbox_mode seccomp landlock thread ensure log format
+config_links    := config config_file config_value escape units format ensure net log server_config client_config sandbox_mode
 echo_links      := echo net units format
 probe_links     := probe await net units format
 
@@ -228,6 +232,11 @@ build/asan/%_test: build/asan/%_test.o $$(addsuffix .o,$$(addprefix build/asan/,
 build/static/%_test: build/static/%_test.o $$(addsuffix .o,$$(addprefix build/static/,$$($$*_links)))
 	$(call Q,LINK)$(CC) -static -no-pie -fno-lto -Wl,--defsym=fopen64=fopen -o $@ $^ $($*_wrap) $(INIH)
 
+# Makes a running process do a call that it never meant to.
+build/test/intruder: test/e2e/intruder.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,LINK)$(HOST_CC) $(STD) $(WARNINGS) -O1 -o $@ $<
+
 UNIT_COV := $(UNIT_TESTS:%=build/cov/%_test)
 
 build/cov/%_test.o: test/unit/%_test.c Makefile
@@ -278,20 +287,24 @@ coverage: check-setup build/cov/echo-server build/cov/echo-client $(UNIT_COV) ##
 	test/coverage.sh $(UNIT_COV)
 
 PROVE := prove -Itest/lib --timer
+# The programs as shipped are tested in their whole sandbox; SANDBOX=auto for a kernel that
+# cannot do all of it.
+SANDBOX   := on
+SANDBOXED  = ECHOLAB_SANDBOX=$(SANDBOX)
 
 check-setup:
 	@compose/setup.sh build check fuzz
 
-check: check-setup build build/asan/echo-server build/asan/echo-client build/tsan/echo-server build/tsan/echo-client $(UNIT_ASAN) $(UNIT_STATIC) $(FUZZ_ALL) ## unit, process and fuzz tests, without Docker
+check: check-setup build build/test/intruder build/asan/echo-server build/asan/echo-client build/tsan/echo-server build/tsan/echo-client $(UNIT_ASAN) $(UNIT_STATIC) $(FUZZ_ALL) ## unit, process and fuzz tests, without Docker
 	$(PROVE) -e '' $(UNIT_ASAN) $(UNIT_STATIC)
 	ECHOLAB_BUILD=build/asan $(PROVE) test/e2e/process
 	ECHOLAB_BUILD=build/tsan $(PROVE) test/e2e/process/workers.t test/e2e/process/load.t
-	$(PROVE) test/e2e/process
-	FAULT_CORE=1 $(PROVE) test/fault
+	$(SANDBOXED) $(PROVE) test/e2e/process
+	$(SANDBOXED) FAULT_CORE=1 $(PROVE) test/fault
 	FUZZ_SECONDS=2 $(PROVE) test/fuzz
 
 fault: check-setup build ## fault injection, more than 1,000 stops, floods, chaos in the lab (about 5 minutes)
-	$(PROVE) test/fault test/e2e/docker/chaos.t
+	$(SANDBOXED) $(PROVE) test/fault test/e2e/docker/chaos.t
 
 # For aarch64: the same flags, another compiler. Beside each program stands a script of its
 # name that runs it under qemu-user, so that the tests find it where they look.

@@ -1,6 +1,7 @@
 #include "client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include "net.h"
 #include "probe.h"
 #include "resolve.h"
+#include "sandbox.h"
 #include "selfpipe.h"
 #include "table.h"
 
@@ -36,6 +38,7 @@ struct client {
     char host[NET_HOST_TEXT];
     uint16_t port;
     int signals; /* the self-pipe's end */
+    struct sandbox sandbox;
     uint64_t sent;
     uint64_t counts[PROBE_OUTCOMES];
     struct client_times *times;
@@ -107,6 +110,22 @@ static void log_echoed(const struct client *client, const struct probe *probe)
              escape_bytes(shown, sizeof shown, probe->reply, length));
 }
 
+/* A file that look-ups need, but that the sandbox does not know: it was put in the place of
+ * the one that was there at the start. NULL: none. */
+static const char *hidden_file(const struct client *client)
+{
+    for (size_t i = 0; client->sandbox.landlock_abi > 0 && i < RESOLVE_FILES; i++) {
+        int fd = open(resolve_files[i], O_RDONLY | O_CLOEXEC);
+
+        if (fd != -1) {
+            close(fd);
+        } else if (errno == EACCES) {
+            return resolve_files[i];
+        }
+    }
+    return NULL;
+}
+
 static void log_failed(const struct client *client, const struct probe *probe,
                        const char *why)
 {
@@ -119,7 +138,11 @@ static void log_failed(const struct client *client, const struct probe *probe,
         format(detail, sizeof detail, ": it goes on behind the %zu bytes sent",
                probe->length);
     } else if (probe->outcome == PROBE_NOT_RESOLVED) {
-        format(detail, sizeof detail, ": %s", why != NULL ? why : "no address");
+        const char *hidden = hidden_file(client);
+
+        format(detail, sizeof detail, ": %s%s%s", why != NULL ? why : "no address",
+               hidden == NULL ? "" : "; the sandbox cannot read the new ",
+               hidden == NULL ? "" : hidden);
     } else if (probe->error != 0) {
         format(detail, sizeof detail, ": %s", strerror(probe->error));
     } else if (probe->connected_ns == 0) {
@@ -285,6 +308,25 @@ static void log_signal(const struct client *client)
     }
 }
 
+/* What the loop still needs: the server's port, and a name's look-ups, each in a thread. */
+static bool enter_sandbox(struct client *client)
+{
+    const uint16_t ports[] = {client->port, RESOLVE_PORT};
+    enum sandbox_mode mode = (enum sandbox_mode)client->config->sandbox;
+    struct net_address address;
+    bool is_numeric = net_numeric(client->host, client->port, &address);
+    struct landlock_access access = {
+        .files = resolve_files,
+        .file_count = is_numeric ? 0 : RESOLVE_FILES,
+        .connect_ports = ports,
+        .connect_count = is_numeric ? 1 : 2,
+    };
+
+    return sandbox_begin(&client->sandbox, mode, &access) &&
+           sandbox_complete(&client->sandbox,
+                            SECCOMP_CLIENT | (is_numeric ? 0U : SECCOMP_NAMES));
+}
+
 enum client_exit client_run(const struct client_config *config)
 {
     static const int caught[] = {SIGTERM, SIGINT};
@@ -303,12 +345,15 @@ enum client_exit client_run(const struct client_config *config)
         table_free(&client.times, 1, sizeof *client.times);
         return CLIENT_FATAL;
     }
-    run_loop(&client);
-    log_signal(&client);
+    bool is_started = enter_sandbox(&client);
+    if (is_started) {
+        run_loop(&client);
+        log_signal(&client);
+    }
     selfpipe_close();
     log_info("[CLIENT %s] self-pipe closed", config->id);
     summarize(&client);
     log_times(&client);
     table_free(&client.times, 1, sizeof *client.times);
-    return client_exit_code(client.counts);
+    return is_started ? client_exit_code(client.counts) : CLIENT_FATAL;
 }

@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "sandbox_mode.h"
 
 static const char *check_id(const char *value)
 {
@@ -95,6 +96,9 @@ static const struct config_key keys[] = {
      .help = "Give up after so long; for each of resolving, connecting and the reply"},
     {"client", "verify", CONFIG_YES_NO, FIELD(verify), .standard = "yes",
      .help = "Compare every byte; with no, a reply is what comes up to a newline"},
+    {"client", "sandbox", CONFIG_CHOICE, FIELD(sandbox), .choices = sandbox_mode_names,
+     .standard = "auto",
+     .help = "Give up files and system calls after the start; auto: as the kernel can"},
     {"load", "target", CONFIG_TEXT, FIELD(load.target), .max = CLIENT_ADDRESS_MAX,
      .check = check_target, .standard = LOAD_NO_TARGET, .option = "load",
      .allowed =

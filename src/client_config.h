@@ -61,6 +61,7 @@ struct client_config {
     uint64_t timeout_ns;  /* for each of resolving, connecting and the reply */
     bool verify;
     struct load_config load;
+    int sandbox;    /* enum sandbox_mode */
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */
 };

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "thread.h"
 
 /* Orders taken from a pipe per round: what is under way must not starve. */
 #define ORDERS_PER_ROUND 64
@@ -292,8 +292,6 @@ static bool open_pipe(int *out, int *in)
 
 static bool start_thread(struct member *member)
 {
-    sigset_t all, before;
-
     if (!open_pipe(&member->inbox, &member->outbox)) {
         return false;
     }
@@ -308,12 +306,8 @@ static bool start_thread(struct member *member)
         errno = ENOMEM;
         return false;
     }
-    sigfillset(&all); /* signals are for the caller's thread */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&member->thread, NULL, run_member, member);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = error;
-    return error == 0;
+    errno = thread_start(&member->thread, run_member, member);
+    return errno == 0;
 }
 
 static void release_member(struct crew *crew, struct member *member)

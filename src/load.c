@@ -20,8 +20,10 @@
 #include "net.h"
 #include "report.h"
 #include "resolve.h"
+#include "sandbox.h"
 #include "selfpipe.h"
 #include "table.h"
+#include "thread.h"
 
 #define THREADS_MAX 64
 
@@ -119,6 +121,22 @@ static enum client_exit find_addresses(struct load *load, struct histogram *took
     return CLIENT_ALL_ECHOED;
 }
 
+/* The addresses are known and no file is needed any more: there is the target's port. */
+static bool enter_sandbox(const struct load *load)
+{
+    const uint16_t any = 0;
+    uint16_t port = net_port(&load->addresses[0]);
+    bool has_sources = load->plan.source_count > 0;
+    struct landlock_access access = {.connect_ports = &port,
+                                     .connect_count = 1,
+                                     .bind_ports = &any,
+                                     .bind_count = has_sources ? 1 : 0};
+    struct sandbox sandbox;
+
+    return sandbox_begin(&sandbox, (enum sandbox_mode)load->config->sandbox, &access) &&
+           sandbox_complete(&sandbox, SECCOMP_LOAD | (has_sources ? SECCOMP_SOURCES : 0U));
+}
+
 /* As many descriptors as there may be, and a word if they are too few. */
 static bool raise_limit(const struct load_config *config)
 {
@@ -195,11 +213,8 @@ static size_t result_size(const struct load *load)
 
 static int start_threads(struct load *load)
 {
-    sigset_t all, before;
     int error = 0;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
     while (load->started < load->config->load.threads && error == 0) {
         struct load_thread *thread = &load->threads[load->started];
 
@@ -209,14 +224,13 @@ static int start_threads(struct load *load)
             error = ENOMEM;
             break;
         }
-        error = pthread_create(&thread->thread, NULL, run_thread, thread);
+        error = thread_start(&thread->thread, run_thread, thread);
         if (error != 0) {
             table_free(&thread->result, 1, result_size(load));
             break;
         }
         load->started++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
 
@@ -386,7 +400,7 @@ enum client_exit load_run(const struct client_config *config)
     if (raise_limit(&config->load) && open_pipes(load)) {
         code = find_addresses(load, resolve);
         if (code == CLIENT_ALL_ECHOED) {
-            code = run(load, resolve);
+            code = enter_sandbox(load) ? run(load, resolve) : CLIENT_FATAL;
         }
         close_pipes(load);
     }

@@ -83,22 +83,27 @@ static const unsigned char *ipv4_bytes(const struct net_address *address)
     return NULL;
 }
 
+uint16_t net_port(const struct net_address *address)
+{
+    /* It stands at the same offset in both kinds of address. */
+    return ntohs(((const struct sockaddr_in6 *)&address->storage)->sin6_port);
+}
+
 char *net_address_text(const struct net_address *address, char *out)
 {
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address->storage;
+    unsigned port = net_port(address);
     const unsigned char *v4 = ipv4_bytes(address);
     char host[INET6_ADDRSTRLEN], zone[16] = "";
 
     if (v4 != NULL) {
-        /* The port stands at the same offset in both kinds of address. */
-        format(out, NET_ADDRESS_TEXT, "%u.%u.%u.%u:%u", v4[0], v4[1], v4[2], v4[3],
-               ntohs(v6->sin6_port));
+        format(out, NET_ADDRESS_TEXT, "%u.%u.%u.%u:%u", v4[0], v4[1], v4[2], v4[3], port);
     } else if (v6->sin6_family == AF_INET6 &&
                inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host) != NULL) {
         if (v6->sin6_scope_id != 0) {
             format(zone, sizeof zone, "%%%u", v6->sin6_scope_id);
         }
-        format(out, NET_ADDRESS_TEXT, "[%s%s]:%u", host, zone, ntohs(v6->sin6_port));
+        format(out, NET_ADDRESS_TEXT, "[%s%s]:%u", host, zone, port);
     } else {
         format(out, NET_ADDRESS_TEXT, "?");
     }

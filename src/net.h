@@ -44,6 +44,9 @@ bool net_numeric(const char *host, uint16_t port, struct net_address *address);
  * is wrong with the text; port 0 is wrong, too: nobody can connect to it. */
 const char *net_split(const char *text, char *host, uint16_t *port);
 
+/* The port of an address. */
+uint16_t net_port(const struct net_address *address);
+
 /* Print an address as 192.0.2.1:7 or [2001:db8::1]:7 into NET_ADDRESS_TEXT bytes; an IPv4
  * address that came through an IPv6 socket prints as IPv4, a zone as its number. Returns
  * `out`. */

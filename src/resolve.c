@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,9 @@
 #include "clock.h"
 #include "ensure.h"
 #include "format.h"
+#include "thread.h"
+
+const char *const resolve_files[RESOLVE_FILES] = {"/etc/hosts", "/etc/resolv.conf"};
 
 /* Shared by the caller and the thread; whoever lets go last frees it. */
 struct resolve {
@@ -50,23 +51,6 @@ static void *look_up(void *argument)
     return NULL;
 }
 
-/* A detached thread that no signal is delivered to. Returns an errno. */
-static int start_thread(struct resolve *resolve)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&thread, &attributes, look_up, resolve);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return error;
-}
-
 struct resolve *resolve_start(const char *host, uint16_t port)
 {
     struct resolve *resolve = calloc(1, sizeof *resolve);
@@ -89,7 +73,7 @@ struct resolve *resolve_start(const char *host, uint16_t port)
     format(resolve->host, sizeof resolve->host, "%s", host);
     format(resolve->port, sizeof resolve->port, "%u", port);
     atomic_init(&resolve->holders, 2);
-    int error = start_thread(resolve);
+    int error = thread_start(NULL, look_up, resolve);
     if (error != 0) {
         close(ends[0]);
         close(ends[1]);

@@ -14,6 +14,12 @@
 /* The most addresses of one name that are kept. */
 #define RESOLVE_MAX 16
 
+/* What a look-up reads and where it asks, for those who restrict themselves
+ * (resolv.conf(5), hosts(5); over TCP when an answer is long, RFC 7766). */
+#define RESOLVE_FILES 2
+#define RESOLVE_PORT  53
+extern const char *const resolve_files[RESOLVE_FILES];
+
 struct resolve;
 
 /* Begin to look up `host` (a name or a numeric address). Returns NULL with errno set when

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "net.h"
 #include "pollset.h"
+#include "sandbox.h"
 #include "selfpipe.h"
 #include "units.h"
 
@@ -31,6 +32,7 @@ struct server {
     const struct server_config *config;
     struct pollset *set;
     struct crew *crew;
+    struct sandbox sandbox;
     int listener; /* -1 once closed */
     int signals;  /* the self-pipe's end */
     size_t max_connections;
@@ -296,7 +298,8 @@ static bool listen_and_serve(struct server *server)
         crew_drain(server->crew);
         return false;
     }
-    bool is_good = accept_and_serve(server);
+    bool is_good =
+        sandbox_complete(&server->sandbox, SECCOMP_SERVER) && accept_and_serve(server);
     close(server->listener);
     server->listener = -1;
 
@@ -341,12 +344,23 @@ static bool fit_limits(struct server *server, unsigned workers)
     return true;
 }
 
+/* From here on there are no files, and the listener is the only socket that can be bound.
+ */
+static bool begin_sandbox(struct server *server)
+{
+    uint16_t port = (uint16_t)server->config->port;
+    struct landlock_access access = {.bind_ports = &port, .bind_count = 1};
+
+    return sandbox_begin(&server->sandbox, (enum sandbox_mode)server->config->sandbox,
+                         &access);
+}
+
 /* With poll set and self-pipe there: start the workers, serve, end them. */
 static bool serve(struct server *server)
 {
     unsigned workers = crew_size(server->config);
 
-    if (!fit_limits(server, workers)) {
+    if (!fit_limits(server, workers) || !begin_sandbox(server)) {
         return false;
     }
     server->crew = crew_start(server->config, workers, server->set, on_close, server);

@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "sandbox_mode.h"
 
 static const char *check_address(const char *value)
 {
@@ -42,6 +43,9 @@ static const struct config_key keys[] = {
     {"server", "drain_timeout", CONFIG_DURATION, FIELD(drain_timeout_ns), .min = 0,
      .max = 3600 * CLOCK_S, .standard = "4s",
      .help = "After SIGTERM, the time for connections to end before they are cut"},
+    {"server", "sandbox", CONFIG_CHOICE, FIELD(sandbox), .choices = sandbox_mode_names,
+     .standard = "auto",
+     .help = "Give up files and system calls after the start; auto: as the kernel can"},
     {"log", "level", CONFIG_CHOICE, FIELD(log_level), .choices = log_level_names,
      .standard = "info", .help = "Least level to log; debug shows each message"},
     {"log", "format", CONFIG_CHOICE, FIELD(log_format), .choices = log_format_names,

@@ -16,6 +16,7 @@ struct server_config {
     uint64_t idle_timeout_ns;  /* 0: off */
     uint64_t write_timeout_ns; /* 0: off */
     uint64_t drain_timeout_ns;
+    int sandbox;    /* enum sandbox_mode */
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */
 };

@@ -21,6 +21,10 @@ our @EXPORT = qw(
 
 # build/ or build/asan/: which flavour of the programs is tested.
 our $build = $ENV{ECHOLAB_BUILD} // 'build';
+
+# The programs' sandbox where the test or its configuration says nothing: with `on` a kernel
+# that cannot do all of it fails the test.
+my $sandbox = $ENV{ECHOLAB_SANDBOX};
 our $dir;        # of temp_dir()
 our %running;    # pid => program, of those not waited for
 my $count = 0;
@@ -61,6 +65,7 @@ sub start_program {
         open STDOUT, '>&', $out   or die if ref $out;
         open STDERR, '>', $p{err} or die;
         delete @ENV{grep { /^(SERVER|CLI)_/ } keys %ENV};
+        @ENV{ 'SERVER_SANDBOX', 'CLI_SANDBOX' } = ($sandbox, $sandbox) if defined $sandbox;
         %ENV = (%ENV, %{ $how{env} // {} });
         $SIG{PIPE} = 'DEFAULT';
         # LeakSanitizer cannot work in a traced process.

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "client_config.h"
 #include "log.h"
+#include "sandbox_mode.h"
 #include "server_config.h"
 #include "tap.h"
 
@@ -152,8 +153,8 @@ static bool same_server(const struct server_config *a, const struct server_confi
            a->max_connections == b->max_connections && a->workers == b->workers &&
            a->idle_timeout_ns == b->idle_timeout_ns &&
            a->write_timeout_ns == b->write_timeout_ns &&
-           a->drain_timeout_ns == b->drain_timeout_ns && a->log_level == b->log_level &&
-           a->log_format == b->log_format;
+           a->drain_timeout_ns == b->drain_timeout_ns && a->sandbox == b->sandbox &&
+           a->log_level == b->log_level && a->log_format == b->log_format;
 }
 
 static bool same_load(const struct load_config *a, const struct load_config *b)
@@ -173,8 +174,8 @@ static bool same_client(const struct client_config *a, const struct client_confi
            a->loop_lapse_ns == b->loop_lapse_ns && a->loop_period_ns == b->loop_period_ns &&
            a->interval_ns == b->interval_ns && a->count == b->count &&
            a->timeout_ns == b->timeout_ns && a->verify == b->verify &&
-           same_load(&a->load, &b->load) && a->log_level == b->log_level &&
-           a->log_format == b->log_format;
+           same_load(&a->load, &b->load) && a->sandbox == b->sandbox &&
+           a->log_level == b->log_level && a->log_format == b->log_format;
 }
 
 static const struct server_config server_defaults = {
@@ -186,6 +187,7 @@ static const struct server_config server_defaults = {
     .idle_timeout_ns = 300 * CLOCK_S,
     .write_timeout_ns = 30 * CLOCK_S,
     .drain_timeout_ns = 4 * CLOCK_S,
+    .sandbox = SANDBOX_AUTO,
     .log_level = LOG_INFO,
     .log_format = LOG_TEXT,
 };
@@ -200,6 +202,7 @@ static const struct server_config server_others = {
     .idle_timeout_ns = 0,
     .write_timeout_ns = 1500 * CLOCK_MS,
     .drain_timeout_ns = 62 * CLOCK_S,
+    .sandbox = SANDBOX_OFF,
     .log_level = LOG_ERROR,
     .log_format = LOG_JSON,
 };
@@ -211,6 +214,7 @@ static const struct client_config client_defaults = {
     .loop_period_ns = 10 * CLOCK_S,
     .timeout_ns = 5 * CLOCK_S,
     .verify = true,
+    .sandbox = SANDBOX_AUTO,
     .load = {.target = LOAD_NO_TARGET,
              .source = LOAD_NO_SOURCE,
              .connections = 10,
@@ -234,6 +238,7 @@ static const struct client_config client_others = {
     .count = 3,
     .timeout_ns = CLOCK_MS,
     .verify = false,
+    .sandbox = SANDBOX_ON,
     .load = {.target = "192.0.2.1:7",
              .source = "127.0.0.1,::1",
              .connections = 1000000,
@@ -277,6 +282,8 @@ static const struct sample server_samples[] = {
      FIELD(server_config, write_timeout_ns)},
     {"server", "drain_timeout", "SERVER_DRAIN_TIMEOUT", "--drain-timeout", "1m2s", "8s",
      FIELD(server_config, drain_timeout_ns)},
+    {"server", "sandbox", "SERVER_SANDBOX", "--sandbox", "off", "on",
+     FIELD(server_config, sandbox)},
     {"log", "level", "SERVER_LOG_LEVEL", "--log-level", "error", "warn",
      FIELD(server_config, log_level)},
     {"log", "format", "SERVER_LOG_FORMAT", "--log-format", "json", "text",
@@ -298,6 +305,8 @@ static const struct sample client_samples[] = {
      FIELD(client_config, timeout_ns)},
     {"client", "verify", "CLI_VERIFY", "--verify", "no", "yes",
      FIELD(client_config, verify)},
+    {"client", "sandbox", "CLI_SANDBOX", "--sandbox", "on", "off",
+     FIELD(client_config, sandbox)},
     {"load", "target", "CLI_LOAD_TARGET", "--load", "192.0.2.1:7", "server:12345",
      FIELD(client_config, load.target)},
     {"load", "connections", "CLI_LOAD_CONNECTIONS", "--connections", "1000000", "8",

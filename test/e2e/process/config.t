@@ -7,6 +7,7 @@ use File::Temp qw(tempdir);
 use IO::Socket::UNIX;
 use POSIX qw(mkfifo);
 use Test::More;
+BEGIN { delete $ENV{ECHOLAB_SANDBOX} }    # the defaults are looked at
 use Echolab;
 
 my $folder = tempdir(CLEANUP => 1);
@@ -98,6 +99,7 @@ my @keys = (
         [@duration, '168h1ns', '169h']],
     ['server', 'server', 'write_timeout', [['0s'], ['24h']], [@duration, '24h1ns']],
     ['server', 'server', 'drain_timeout', [['0s'], ['60m', '1h']], [@duration, '1h1ns']],
+    ['server', 'server', 'sandbox', [['auto'], ['on'], ['off']], ['', 'yes', 'On', 'auto on']],
     ['server', 'log', 'level', [['debug'], ['info'], ['warn'], ['error']], [@level]],
     ['server', 'log', 'format', [['text'], ['json']], [@format]],
     ['client', 'client', 'id', [['x'], ['x' x 63], ["caf\xc3\xa9"], ['a=b:c[d]']],
@@ -111,6 +113,7 @@ my @keys = (
     ['client', 'client', 'loop_period', [['0s'], ['24h']], [@duration, '24h1ns']],
     ['client', 'client', 'timeout', [['1ms'], ['1h']], [@duration, '0', '999us', '1h1ns']],
     ['client', 'client', 'verify', [['yes'], ['no']], ['', 'true', 'YES', '1', 'y', 'yes no']],
+    ['client', 'client', 'sandbox', [['auto'], ['on'], ['off']], ['', 'no', 'OFF']],
     ['client', 'client', 'interval', [['0s'], ['24h']], [@duration, '24h1ns']],
     ['client', 'client', 'count', [['1'], ['1000000000000'], ['unlimited']], [@whole, '1000000000001']],
     ['client', 'load', 'target', [['none'], ['s:1'], ['[::1]:7']], ['', 'server', 'None', 'server:0', 'a b:7']],

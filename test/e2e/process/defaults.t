@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use Test::More;
+BEGIN { delete $ENV{ECHOLAB_SANDBOX} }    # the defaults are looked at
 use Echolab;
 
 my %prefix = (server => 'SERVER', client => 'CLI');

@@ -133,8 +133,8 @@ for my $signal ('TERM', 'INT') {
     pipe my $read, my $write or die;
     my $server = start_server(_stdout => $write, 'log-level' => 'debug', port => 0,
         address => '127.0.0.1');
-    my $line = readline $read;
-    my ($port) = $line =~ /listening on \S*:(\d+)/;
+    my $port;
+    while (!$port && defined(my $line = readline $read)) { ($port) = $line =~ /listening on \S*:(\d+)/ }
     my $s = connect_to($port);
     my $good = 1;
     for (1 .. 3000) { $good &&= echo_of($s, 'x' x 100) eq 'x' x 100 }

@@ -1,0 +1,237 @@
+#include "seccomp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ensure.h"
+#include "format.h"
+#include "linux_abi.h"
+
+/* The lower half of an argument, counted from 0 (these machines are little-endian), and
+ * the upper one, which matters where the kernel takes all 64 bits. */
+#define LOW(argument)  (2 * (argument))
+#define HIGH(argument) (2 * (argument) + 1)
+
+/* Half an argument of which the bits in `mask` must be `value`. */
+struct check {
+    uint8_t word;
+    uint32_t mask, value;
+};
+
+#define CHECKS 2
+
+/* A call that these users may make if all checks hold; one whose mask is 0 is none. A call
+ * may stand in several rows. */
+struct rule {
+    uint32_t number;
+    uint8_t users;
+    struct check checks[CHECKS];
+};
+
+#define CLIENTS  (SECCOMP_CLIENT | SECCOMP_LOAD)
+#define ALL      (SECCOMP_SERVER | CLIENTS)
+#define ARMING   (SECCOMP_SERVER | SECCOMP_LOAD) /* users of sigio */
+#define THREADED (SECCOMP_LOAD | SECCOMP_NAMES)
+
+#define EXACTLY     UINT32_MAX
+#define SOCKET_KIND 0xf /* the rest of socket()'s type is flags */
+#define NOT_RW      (~(uint32_t)(PROT_READ | PROT_WRITE))
+#define FOR_WRITING ((uint32_t)(O_ACCMODE | O_CREAT | O_TRUNC))
+#define A_THREAD    ((uint32_t)(CLONE_VM | CLONE_SIGHAND | CLONE_THREAD))
+#define NEW_WORLDS                                                                         \
+    ((uint32_t)(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |              \
+                CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_PTRACE))
+
+/* What a tracer (strace's injection) puts in a call's place to skip it: does nothing. */
+#define SKIPPED UINT32_MAX
+
+/* SIOCGIFINDEX of linux/sockios.h: the index of an interface by its name. */
+#define INTERFACE_INDEX 0x8933
+
+#define SOCKETS(users, family, kind)                                                       \
+    {                                                                                      \
+        SYS_socket, users,                                                                 \
+        {                                                                                  \
+            {LOW(0), EXACTLY, family},                                                     \
+            {                                                                              \
+                LOW(1), SOCKET_KIND, kind                                                  \
+            }                                                                              \
+        }                                                                                  \
+    }
+
+/* Looked for from the top, so the most frequent ones come first. */
+static const struct rule rules[] = {
+    {SYS_recvfrom, ALL, {{0}}},
+    {SYS_sendto, ALL, {{0}}},
+#ifdef SYS_poll
+    {SYS_poll, ALL, {{0}}},
+#endif
+    {SYS_ppoll, ALL, {{0}}},
+    {SYS_read, ALL, {{0}}},
+    {SYS_write, ALL, {{0}}},
+    {SYS_close, ALL, {{0}}},
+    {SYS_accept4, SECCOMP_SERVER, {{0}}},
+    {SYS_shutdown, ALL, {{0}}},
+    {SYS_connect, CLIENTS, {{0}}},
+    {SYS_setsockopt, CLIENTS, {{0}}},
+    {SYS_getsockopt, ALL, {{0}}},
+    {SYS_getsockname, SECCOMP_SERVER | SECCOMP_NAMES, {{0}}},
+    {SYS_clock_gettime, ALL, {{0}}}, /* where the kernel offers no vDSO */
+    {SYS_timerfd_settime, SECCOMP_LOAD, {{0}}},
+    {SYS_timerfd_create, SECCOMP_LOAD, {{0}}},
+    {SYS_pipe2, ALL, {{0}}},
+    {SYS_munmap, ALL, {{0}}},
+    {SYS_mremap, ALL, {{0}}},
+    {SYS_futex, ALL, {{0}}},
+    {SYS_sched_yield, ALL, {{0}}},
+    {SYS_rt_sigreturn, ALL, {{0}}},
+    {SYS_rt_sigprocmask, ALL, {{0}}},
+    {SYS_rt_sigaction, ALL, {{0}}},
+    {SYS_restart_syscall, ALL, {{0}}},
+    {SYS_exit, ALL, {{0}}},
+    {SYS_exit_group, ALL, {{0}}},
+    {SYS_lseek, SECCOMP_SERVER | SECCOMP_NAMES, {{0}}},
+    {SYS_getrusage, SECCOMP_LOAD, {{0}}},
+    {SYS_getpid, SECCOMP_LOAD, {{0}}},
+    {SYS_bind, SECCOMP_SOURCES | SECCOMP_NAMES, {{0}}},
+    {SYS_readv, SECCOMP_NAMES, {{0}}},
+    {SYS_recvmsg, SECCOMP_NAMES, {{0}}},
+    {SYS_sendmsg, SECCOMP_NAMES, {{0}}},
+    {SKIPPED, ALL, {{0}}},
+    {SYS_ioctl, ALL, {{LOW(1), EXACTLY, TIOCOUTQ}}},
+    {SYS_ioctl, SECCOMP_LOAD, {{LOW(1), EXACTLY, TIOCGWINSZ}}},
+    {SYS_ioctl, SECCOMP_NAMES, {{LOW(1), EXACTLY, INTERFACE_INDEX}}},
+    {SYS_fcntl, ARMING, {{LOW(1), EXACTLY, F_SETFL}}},
+    {SYS_fcntl, ARMING, {{LOW(1), EXACTLY, F_SETSIG}}},
+    {SYS_fcntl, ARMING, {{LOW(1), EXACTLY, F_SETOWN_EX}}},
+    {SYS_fcntl, SECCOMP_NAMES, {{LOW(1), EXACTLY, F_SETFD}}},
+    {SYS_prlimit64,
+     SECCOMP_SERVER,
+     {{LOW(2), EXACTLY, 0}, {HIGH(2), EXACTLY, 0}}}, /* ask */
+    {SYS_tkill, ALL, {{LOW(1), EXACTLY, SIGABRT}}},  /* abort() */
+    {SYS_mmap, ALL, {{LOW(2), NOT_RW, 0}}},
+    {SYS_mprotect, THREADED, {{LOW(2), NOT_RW, 0}}},
+    {SYS_clone, THREADED, {{LOW(0), A_THREAD | NEW_WORLDS, A_THREAD}}},
+    SOCKETS(CLIENTS, AF_INET, SOCK_STREAM),
+    SOCKETS(CLIENTS, AF_INET6, SOCK_STREAM),
+    SOCKETS(SECCOMP_NAMES, AF_INET, SOCK_DGRAM),
+    SOCKETS(SECCOMP_NAMES, AF_INET6, SOCK_DGRAM),
+    SOCKETS(SECCOMP_NAMES, AF_UNIX, SOCK_DGRAM), /* for INTERFACE_INDEX */
+#ifdef SYS_open
+    {SYS_open, SECCOMP_NAMES, {{LOW(1), FOR_WRITING, O_RDONLY}}},
+#endif
+    {SYS_openat, SECCOMP_NAMES, {{LOW(2), FOR_WRITING, O_RDONLY}}},
+};
+
+#define RULES (sizeof rules / sizeof rules[0])
+
+/* The filter's length at most: head and tail, and a rule with all its checks. */
+#define LENGTH_MAX (5 + RULES * (3 * CHECKS + 3))
+
+struct assembly {
+    size_t length;
+    struct bpf_instruction instructions[LENGTH_MAX];
+};
+
+static void emit(struct assembly *assembly, uint16_t code, uint32_t k, size_t if_true,
+                 size_t if_false)
+{
+    ensure(assembly->length < LENGTH_MAX);
+    assembly->instructions[assembly->length++] =
+        (struct bpf_instruction){code, (uint8_t)if_true, (uint8_t)if_false, k};
+}
+
+/* With the call's number loaded: allow it by this rule, or go on behind it with the number
+ * loaded.
+ *
+ *       number is the rule's?  else to end
+ *       load, mask, is equal?  else to reload     for each check
+ *       allow
+ *     reload:
+ *       load number                               if there was a check
+ *     end:                                                                               */
+static void emit_rule(struct assembly *assembly, const struct rule *rule)
+{
+    size_t checks = 0;
+
+    while (checks < CHECKS && rule->checks[checks].mask != 0) {
+        checks++;
+    }
+    emit(assembly, BPF_IF_EQUAL, rule->number, 0, checks == 0 ? 1 : 3 * checks + 2);
+    for (size_t i = 0; i < checks; i++) {
+        const struct check *check = &rule->checks[i];
+
+        emit(assembly, BPF_LOAD_WORD, SECCOMP_AT_ARGUMENTS + 4U * check->word, 0, 0);
+        emit(assembly, BPF_AND_CONSTANT, check->mask, 0, 0);
+        emit(assembly, BPF_IF_EQUAL, check->value, 0, 3 * (checks - 1 - i) + 1);
+    }
+    emit(assembly, BPF_RETURN, SECCOMP_ALLOW, 0, 0);
+    if (checks > 0) {
+        emit(assembly, BPF_LOAD_WORD, SECCOMP_AT_NUMBER, 0, 0);
+    }
+}
+
+static void assemble(struct assembly *assembly, unsigned users)
+{
+    assembly->length = 0;
+    /* Another machine's calls (32 bits) have other numbers. */
+    emit(assembly, BPF_LOAD_WORD, SECCOMP_AT_MACHINE, 0, 0);
+    emit(assembly, BPF_IF_EQUAL, SECCOMP_MACHINE, 1, 0);
+    emit(assembly, BPF_RETURN, SECCOMP_TRAP, 0, 0);
+    emit(assembly, BPF_LOAD_WORD, SECCOMP_AT_NUMBER, 0, 0);
+    for (size_t i = 0; i < RULES; i++) {
+        if ((rules[i].users & users) != 0) {
+            emit_rule(assembly, &rules[i]);
+        }
+    }
+    emit(assembly, BPF_RETURN, SECCOMP_TRAP, 0, 0);
+}
+
+/* A call that is not in the list was made: say which, and end. A pipe that poll() reports
+ * takes such a line without waiting (pipe(7)). */
+static void on_violation(int number, siginfo_t *info, void *context)
+{
+    struct pollfd pfd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    char line[96];
+    size_t length =
+        format(line, sizeof line, "sandbox: system call %d is not allowed: exit code %d\n",
+               info->si_syscall, SECCOMP_EXIT);
+
+    (void)number;
+    (void)context;
+    if (poll(&pfd, 1, 0) == 1 && pfd.revents == POLLOUT) {
+        (void)!write(STDERR_FILENO, line, length);
+    }
+    _exit(SECCOMP_EXIT);
+}
+
+bool seccomp_restrict(unsigned users)
+{
+    struct sigaction action = {.sa_sigaction = on_violation, .sa_flags = SA_SIGINFO};
+    struct assembly assembly;
+
+    if (SECCOMP_MACHINE == 0) {
+        errno = ENOTSUP;
+        return false;
+    }
+    assemble(&assembly, users);
+    struct bpf_program program = {.length = (unsigned short)assembly.length,
+                                  .instructions = assembly.instructions};
+    sigfillset(&action.sa_mask);
+    sigaction(SIGSYS, &action, NULL);
+    long result = syscall(SYS_seccomp, SECCOMP_SET_FILTER,
+                          SECCOMP_ALL_THREADS | SECCOMP_KEEP_SPEED, &program);
+    if (result > 0) { /* the number of a thread that has another filter */
+        errno = EACCES;
+    }
+    return result == 0;
+}

@@ -1,0 +1,137 @@
+#!/usr/bin/perl
+# The programs as shipped, in their sandbox: what it consists of, that nothing they do needs
+# more, that a foreign call ends them with exit code 8, and what happens where the kernel has
+# less.
+use strict;
+use warnings;
+use IO::Socket::IP;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Echolab;
+
+plan skip_all => 'the sandbox is part of the programs as shipped' if $Echolab::build ne 'build';
+my %on = (SERVER_SANDBOX => 'on', CLI_SANDBOX => 'on');
+
+# One field of /proc/PID/status, or of each of its threads.
+sub status_of {
+    my ($pid, $field) = @_;
+    return join ' ', map { slurp($_) =~ /^$field:\s+(\S+)$/m ? $1 : '?' } glob "/proc/$pid/task/*/status";
+}
+
+{
+    my ($code, $out) = run_program(['build/echo-server', '--port', 0, '--sandbox', 'on'], wrap => ['timeout', '-s', 'TERM', 0.3]);
+    plan skip_all => "this kernel cannot do all of it: $out" if $out =~ /no sandbox/;
+}
+
+# ---- what there is -------------------------------------------------------------------------
+for my $mode ('auto', 'on') {
+    for my $workers (1, 3) {
+        my $server  = start_server(workers => $workers, _env => { SERVER_SANDBOX => $mode, SERVER_LOG_LEVEL => 'debug' });
+        my $threads = $workers == 1 ? 1 : $workers + 1;
+        is(status_of($server->{pid}, 'NoNewPrivs'), join(' ', (1) x $threads), "sandbox = $mode, $workers workers: no new privileges");
+        is(status_of($server->{pid}, 'Seccomp'), join(' ', (2) x $threads), '... a filter, in each thread');
+        like(log_of($server), qr/DEBUG sandbox: no_new_privs, Landlock ABI \d+, seccomp$/m, '... and the log tells');
+        is(echo_of(connect_to($server->{port}), 'inside'), 'inside', '... it echoes');
+        is(stop_program($server), 0, '... and stops with 0');
+        is(slurp($server->{err}), '', '... silently');
+    }
+}
+{
+    my $server = start_server(sandbox => 'off');
+    is(status_of($server->{pid}, 'Seccomp') . status_of($server->{pid}, 'NoNewPrivs'), '00', 'sandbox = off: nothing');
+    stop_program($server);
+}
+
+# ---- the client: with a number, with a name, under load ---------------------------------------
+{
+    my $server = start_server(_env => \%on);
+    my $loop   = ['build/echo-client', '--loop-lapse', '0s', '--loop-period', '20ms', '--server-address'];
+    for my $host ('127.0.0.1', '[::1]', 'localhost') {
+        my $client = start_program([@$loop, "$host:$server->{port}"], env => \%on);
+        ok(wait_for_log($client, qr/N\S+5 sent/), "a client of $host talks");
+        is(status_of($client->{pid}, 'Seccomp'), 2, '... behind a filter');
+        is(stop_program($client), 0, '... and ends with 0') or diag log_of($client), slurp($client->{err});
+    }
+    for my $options ([], ['--threads', 2, '--rate', 2000], ['--reconnect'], ['--source', '127.0.0.2,127.0.0.3'], ['--size', '1MiB', '--csv']) {
+        my ($code, $out, $err) = run_program(['build/echo-client', '--load', "localhost:$server->{port}", '--duration', '300ms', @$options], env => \%on);
+        is("$code $err", '0 ', "a load @$options") or diag $out;
+    }
+    my $load = start_program(['build/echo-client', '--load', "127.0.0.1:$server->{port}", '--duration', '30s', '--threads', 2], env => \%on);
+    ok(wait_for(sub { status_of($load->{pid}, 'Seccomp') eq '2 2 2' }), '... all its threads are behind a filter');
+    is(stop_program($load), 0, '... and end with 0');
+    is(stop_program($server), 0, 'the server ends with 0');
+}
+
+# ---- stopped and gone on with, watched by a tracer (restart_syscall) ---------------------------
+{
+    my $server = start_server(_env => \%on);
+    my $client = start_program(['build/echo-client', '--server-address', "127.0.0.1:$server->{port}", '--loop-lapse', '0s', '--loop-period', '10s'], env => \%on);
+    ok(wait_for_log($client, qr/N\S+1 sent/), 'a server and a client wait');
+    for my $program ($server, $client) {
+        sleep 0.1;
+        kill 'STOP', $program->{pid};
+        sleep 0.1;
+        kill 'CONT', $program->{pid};
+        sleep 0.1;
+        run_program(['timeout', '-s', 'INT', 0.3, 'strace', '-f', '-o', '/dev/null', '-p', $program->{pid}]);
+        is(exit_of($program, 0), undef, 'stopped, continued, traced: it lives');
+    }
+    is(echo_of(connect_to($server->{port}), 'again'), 'again', '... and echoes');
+    is(stop_program($client), 0, '... the client ends with 0');
+    is(stop_program($server), 0, '... and the server');
+}
+
+# ---- a foreign call --------------------------------------------------------------------------
+SKIP: {
+    my $intruder = 'build/test/intruder';
+    skip 'the intruder knows x86-64 only', 1 if `uname -m` ne "x86_64\n";
+    ok(-x $intruder, 'the intruder is built') or skip 'no intruder', 1;
+    my %calls = (open => 2, socket => 41, bind => 49, fork => 57, execve => 59, kill => 62, ptrace => 101, openat => 257, io_uring_setup => 425);
+    for my $call (sort keys %calls) {
+        my $server = start_server(_env => \%on);
+        is((run_program([$intruder, $server->{pid}, $calls{$call}]))[0], 0, "the server is made to call $call");
+        wait_for(sub { my $s = connect_to($server->{port}, timeout => 1); defined exit_of($server, 0) });
+        is(exit_of($server, 2), 8, '... exit code 8');
+        is(slurp($server->{err}), "sandbox: system call $calls{$call} is not allowed: exit code 8\n", '... and says which');
+    }
+    my $server = start_server(_env => \%on);
+    my $client = start_program(['build/echo-client', '--server-address', "127.0.0.1:$server->{port}", '--loop-lapse', '0s', '--loop-period', '100ms'], env => \%on);
+    ok(wait_for_log($client, qr/N\S+1 sent/), 'a client');
+    is((run_program([$intruder, $client->{pid}, 59]))[0], 0, '... is made to call execve');
+    is(exit_of($client, 2), 8, '... exit code 8');
+    my $workers = start_server(workers => 2, _env => \%on);
+    my ($thread) = grep { $_ != $workers->{pid} } map {m{(\d+)$}} glob "/proc/$workers->{pid}/task/*";
+    is((run_program([$intruder, $thread, 57]))[0], 0, "a worker's thread is made to fork");
+    wait_for(sub { connect_to($workers->{port}, timeout => 1); connect_to($workers->{port}, timeout => 1); defined exit_of($workers, 0) });
+    is(exit_of($workers, 2), 8, '... exit code 8 of the whole process');
+    my $free = start_server(sandbox => 'off');
+    is((run_program([$intruder, $free->{pid}, 110]))[0], 0, 'without a sandbox a foreign call');
+    is(echo_of(connect_to($free->{port}), 'alive'), 'alive', '... does it no harm');
+}
+
+# ---- kernels that have less -------------------------------------------------------------------
+for my $case (
+    ['landlock_create_ruleset:error=ENOSYS',   'Landlock: Function not implemented'],
+    ['landlock_restrict_self:error=EPERM',     'Landlock: Operation not permitted'],
+    ['seccomp:error=EINVAL',                   'seccomp: Invalid argument'],
+    ['prctl:error=EINVAL',                     'no_new_privs: Invalid argument'])
+{
+    my ($inject, $told) = @$case;
+    my ($call) = $inject =~ /^(\w+)/;
+    my @trace = ('strace', '-D', '-qq', '-o', '/dev/null', '-e', "trace=$call", '-e', "inject=$inject");
+    my $server = start_server(sandbox => 'auto', _wrap => \@trace);
+    my @told = log_of($server) =~ /^.*sandbox.*$/mg;
+    is(scalar @told, 1, "$inject, auto: one line");
+    like($told[0] // '', qr/WARN  the sandbox is not complete: \Q$told\E$/, '... says what is missing');
+    is(echo_of(connect_to($server->{port}), 'without'), 'without', '... and it serves');
+    stop_program($server);
+    for my $program (['build/echo-server', '--port', 0], ['build/echo-server', '--port', 0, '--workers', 2],
+        ['build/echo-client', '--server-address', '127.0.0.1:9', '--once'], ['build/echo-client', '--load', '127.0.0.1:9', '--duration', '1s'])
+    {
+        my ($code, $out, $err) = run_program($program, env => \%on, wrap => \@trace);
+        is($code, 1, "$inject, on: @$program does not start") or diag $out, $err;
+        like($out . $err, qr/ERROR no sandbox: \Q$told\E; allowed: sandbox = auto$/m, '... and says why');
+        unlike($out, qr/listening|Message/, '... before it serves or sends');
+    }
+}
+done_testing;

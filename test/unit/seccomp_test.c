@@ -1,0 +1,436 @@
+/* Every system call there is, tried behind the filter in a process of its own: those of the
+ * list below are allowed, all others end it. The list is written a second time here, since
+ * what may be called is what matters. */
+#include "seccomp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "linux_abi.h"
+#include "tap.h"
+#include "thread.h"
+
+#if __has_include(<linux/filter.h>)
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/sockios.h>
+#define HAS_KERNEL_HEADERS 1
+#endif
+
+#define SERVER  SECCOMP_SERVER
+#define CLIENT  SECCOMP_CLIENT
+#define LOAD    SECCOMP_LOAD
+#define NAMES   (SECCOMP_CLIENT | SECCOMP_NAMES)
+#define SOURCES (SECCOMP_LOAD | SECCOMP_SOURCES)
+
+/* How a violation ends. AddressSanitizer makes a call of its own before any _exit(). */
+#ifdef __SANITIZE_ADDRESS__
+#define VIOLATION (128 + SIGSYS)
+#else
+#define VIOLATION SECCOMP_EXIT
+#endif
+
+/* More numbers than there are calls; and what x86-64 adds for its 32-bit pointers. */
+#define NUMBERS 600
+#define X32     0x40000000
+
+static const unsigned everybody[] = {SERVER, CLIENT, LOAD, NAMES, SOURCES};
+static const char *const names[] = {"server", "client", "load", "client with names",
+                                    "load with sources"};
+#define USERS (sizeof everybody / sizeof everybody[0])
+
+/* Silent, so that thousands of violations do not fill the test's output; and an end to what
+ * an allowed call may do with arguments that make no sense. */
+static void prepare(void)
+{
+    close(STDERR_FILENO);
+    alarm(20);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+static int status_of(pid_t pid)
+{
+    int status = 0;
+
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Make the call behind the filter. Returns how the process ended. */
+static int try(unsigned users, long number, const long arguments[4])
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        prepare();
+        if (!seccomp_restrict(users)) {
+            syscall(SYS_exit_group, 99);
+        }
+        long result = syscall(number, arguments[0], arguments[1], arguments[2],
+                              arguments[3], -1L, -1L);
+        /* An "allowed" clone() has come back as a thread without a stack of its own. */
+        syscall(SYS_exit_group, result == 0 && number == SYS_clone ? 1 : 0);
+    }
+    return status_of(pid);
+}
+
+/* Calls that are allowed whatever their arguments are, and to whom. */
+static const struct {
+    long number;
+    unsigned users;
+} allowed[] = {
+    {SYS_read, ~0U},
+    {SYS_write, ~0U},
+    {SYS_close, ~0U},
+    {SYS_ppoll, ~0U},
+#ifdef SYS_poll
+    {SYS_poll, ~0U},
+#endif
+    {SYS_recvfrom, ~0U},
+    {SYS_sendto, ~0U},
+    {SYS_shutdown, ~0U},
+    {SYS_getsockopt, ~0U},
+    {SYS_pipe2, ~0U},
+    {SYS_munmap, ~0U},
+    {SYS_mremap, ~0U},
+    {SYS_futex, ~0U},
+    {SYS_sched_yield, ~0U},
+    {SYS_clock_gettime, ~0U},
+    {SYS_rt_sigaction, ~0U},
+    {SYS_rt_sigprocmask, ~0U},
+    {SYS_rt_sigreturn, ~0U},
+    {SYS_restart_syscall, ~0U},
+    {SYS_exit, ~0U},
+    {SYS_exit_group, ~0U},
+    {SYS_accept4, SECCOMP_SERVER},
+    {SYS_lseek, SECCOMP_SERVER | SECCOMP_NAMES},
+    {SYS_getsockname, SECCOMP_SERVER | SECCOMP_NAMES},
+    {SYS_connect, SECCOMP_CLIENT | SECCOMP_LOAD},
+    {SYS_setsockopt, SECCOMP_CLIENT | SECCOMP_LOAD},
+    {SYS_timerfd_create, SECCOMP_LOAD},
+    {SYS_timerfd_settime, SECCOMP_LOAD},
+    {SYS_getrusage, SECCOMP_LOAD},
+    {SYS_getpid, SECCOMP_LOAD},
+    {SYS_bind, SECCOMP_SOURCES | SECCOMP_NAMES},
+    {SYS_readv, SECCOMP_NAMES},
+    {SYS_recvmsg, SECCOMP_NAMES},
+    {SYS_sendmsg, SECCOMP_NAMES},
+};
+
+/* The traps that the kernel itself puts into a probed program are never filtered:
+ * uretprobe and uprobe. */
+static bool is_expected(long number, unsigned users)
+{
+#ifdef __x86_64__
+    if (number == 335 || number == 336) {
+        return try(users, number, (const long[4]){0}) != VIOLATION;
+    }
+#endif
+    for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++) {
+        if (allowed[i].number == number && (allowed[i].users & users) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_every_number(size_t user)
+{
+    static const long nonsense[4] = {-1, -1, -1, -1};
+    unsigned users = everybody[user];
+    int wrong = 0, denied = 0;
+
+    for (long number = 0; number < 2 * NUMBERS; number++) {
+        long call = number < NUMBERS ? number : X32 + number - NUMBERS;
+        bool is_denied = try(users, call, nonsense) == VIOLATION;
+
+        denied += is_denied;
+        if (is_denied == is_expected(call, users)) {
+            printf("# system call %ld is %s\n", call, is_denied ? "denied" : "allowed");
+            wrong++;
+        }
+    }
+    is_int(wrong, 0, "%s: all numbers: allowed are those of the list, no other",
+           names[user]);
+    ok(denied > 2 * NUMBERS - 50, "... %d are denied", denied);
+}
+
+/* Calls of which some arguments are allowed. */
+static void test_arguments(void)
+{
+    const long thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+    const long stream = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    const struct {
+        const char *what;
+        unsigned allowed; /* users */
+        long number, arguments[4];
+    } cases[] = {
+        {"mmap readable, writable", ~0U, SYS_mmap, {0, 4096, PROT_READ | PROT_WRITE, 0x22}},
+        {"mmap executable", 0, SYS_mmap, {0, 4096, PROT_READ | PROT_EXEC, 0x22}},
+        {"mprotect writable", LOAD | NAMES, SYS_mprotect, {0, 0, PROT_WRITE, 0}},
+        {"mprotect executable", 0, SYS_mprotect, {0, 0, PROT_EXEC, 0}},
+        {"ioctl TIOCOUTQ", ~0U, SYS_ioctl, {-1, TIOCOUTQ, 0, 0}},
+        {"ioctl TIOCSTI", 0, SYS_ioctl, {-1, TIOCSTI, 0, 0}},
+        {"ioctl TIOCGWINSZ", LOAD, SYS_ioctl, {-1, TIOCGWINSZ, 0, 0}},
+        {"ioctl SIOCGIFINDEX", NAMES, SYS_ioctl, {-1, 0x8933, 0, 0}},
+        {"fcntl F_SETFL", SERVER | LOAD, SYS_fcntl, {-1, F_SETFL, 0, 0}},
+        {"fcntl F_SETSIG", SERVER | LOAD, SYS_fcntl, {-1, F_SETSIG, 0, 0}},
+        {"fcntl F_SETOWN_EX", SERVER | LOAD, SYS_fcntl, {-1, F_SETOWN_EX, 0, 0}},
+        {"fcntl F_SETFD", SECCOMP_NAMES, SYS_fcntl, {-1, F_SETFD, 0, 0}},
+        {"fcntl F_DUPFD", 0, SYS_fcntl, {-1, F_DUPFD, 0, 0}},
+        {"prlimit asks", SERVER, SYS_prlimit64, {0, 7, 0, 0}},
+        {"prlimit sets", 0, SYS_prlimit64, {0, 7, 4096, 0}},
+        {"prlimit sets from high up", 0, SYS_prlimit64, {0, 7, 1L << 32, 0}},
+        {"tkill SIGABRT to nobody", ~0U, SYS_tkill, {-1, SIGABRT, 0, 0}},
+        {"tkill SIGKILL to nobody", 0, SYS_tkill, {-1, SIGKILL, 0, 0}},
+        {"socket IPv4 TCP", CLIENT | LOAD, SYS_socket, {AF_INET, stream, 0, 0}},
+        {"socket IPv6 TCP", CLIENT | LOAD, SYS_socket, {AF_INET6, stream, 0, 0}},
+        {"socket IPv4 UDP", SECCOMP_NAMES, SYS_socket, {AF_INET, SOCK_DGRAM, 0, 0}},
+        {"socket IPv6 UDP", SECCOMP_NAMES, SYS_socket, {AF_INET6, SOCK_DGRAM, 0, 0}},
+        {"socket raw", 0, SYS_socket, {AF_INET, SOCK_RAW, 1, 0}},
+        {"socket UNIX datagram", SECCOMP_NAMES, SYS_socket, {AF_UNIX, SOCK_DGRAM, 0, 0}},
+        {"socket UNIX stream", 0, SYS_socket, {AF_UNIX, SOCK_STREAM, 0, 0}},
+        {"socket netlink", 0, SYS_socket, {AF_NETLINK, SOCK_RAW, 0, 0}},
+        {"clone a process", 0, SYS_clone, {SIGCHLD, 0, 0, 0}},
+        {"clone a namespace", 0, SYS_clone, {thread | CLONE_NEWUSER, 0, 0, 0}},
+        /* CLONE_PIDFD and CLONE_PARENT_SETTID with a thread: EINVAL, so none comes to be.
+         */
+        {"clone a thread", LOAD | NAMES, SYS_clone, {thread | 0x1000 | 0x100000, 0, 0, 0}},
+#ifdef SYS_open
+        {"open to read", SECCOMP_NAMES, SYS_open, {0, O_RDONLY | O_CLOEXEC, 0, 0}},
+        {"open to write", 0, SYS_open, {0, O_WRONLY, 0, 0}},
+        {"open to create", 0, SYS_open, {0, O_RDONLY | O_CREAT, 0600, 0}},
+        {"open to truncate", 0, SYS_open, {0, O_RDONLY | O_TRUNC, 0, 0}},
+#endif
+        {"openat to read", SECCOMP_NAMES, SYS_openat, {-1, 0, O_RDONLY | O_CLOEXEC, 0}},
+        {"openat to write", 0, SYS_openat, {-1, 0, O_RDWR, 0}},
+        {"a call that a tracer skips", ~0U, -1, {0, 0, 0, 0}},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (size_t user = 0; user < USERS; user++) {
+            bool is_denied =
+                try(everybody[user], cases[i].number, cases[i].arguments) == VIOLATION;
+            /* Of users joined by |, each brings its own. */
+            bool is_allowed =
+                (cases[i].allowed & (everybody[user] & ~(unsigned)SECCOMP_SOURCES)) != 0;
+
+            if (cases[i].allowed == NAMES || cases[i].allowed == (LOAD | NAMES)) {
+                is_allowed =
+                    (cases[i].allowed & ~(unsigned)SECCOMP_CLIENT & everybody[user]) != 0;
+            }
+            ok(is_denied != is_allowed, "%s: %s is %s", names[user], cases[i].what,
+               is_allowed ? "allowed" : "denied");
+        }
+    }
+}
+
+/* The 32-bit entry of x86-64: number 20 is getpid() there and writev() here. */
+static void test_other_machine(void)
+{
+#ifdef __x86_64__
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        long number = 20;
+
+        prepare();
+        seccomp_restrict(SECCOMP_LOAD);
+        __asm__ volatile("int $0x80" : "+a"(number) : : "memory");
+        syscall(SYS_exit_group, 0);
+    }
+    is_int(status_of(pid), VIOLATION, "a call by the 32-bit entry is denied");
+#else
+    skip("there is one way to call the kernel on this machine");
+#endif
+}
+
+/* ---- the end of a violation ------------------------------------------------------------
+ */
+
+static void *violate(void *argument)
+{
+    (void)argument;
+    syscall(SYS_getppid);
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        pthread_t before;
+        int hold[2];
+
+        prepare();
+        if (pipe2(hold, 0) == 0 && thread_start(&before, violate, NULL) == 0) {
+            pthread_join(before, NULL); /* no filter yet */
+        }
+        seccomp_restrict(SECCOMP_LOAD);
+        if (thread_start(NULL, violate, NULL) == 0) {
+            poll(NULL, 0, 5000);
+        }
+        syscall(SYS_exit_group, 0);
+    }
+    is_int(status_of(pid), VIOLATION, "a thread's violation ends the process");
+
+    pid = fork();
+    if (pid == 0) {
+        sigset_t all;
+
+        prepare();
+        seccomp_restrict(SECCOMP_LOAD);
+        sigfillset(&all);
+        sigprocmask(SIG_BLOCK, &all, NULL);
+        syscall(SYS_getppid);
+        syscall(SYS_exit_group, 0);
+    }
+    is_int(status_of(pid), 128 + SIGSYS, "... with SIGSYS blocked, by that signal");
+}
+
+static void *wait_for_end(void *argument)
+{
+    const int *hold = argument;
+    char byte;
+
+    (void)!read(*hold, &byte, 1);
+    syscall(SYS_getppid);
+    return NULL;
+}
+
+static void test_older_threads(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        pthread_t thread;
+        int hold[2];
+
+        prepare();
+        (void)!pipe2(hold, 0);
+        thread_start(&thread, wait_for_end, &hold[0]);
+        seccomp_restrict(SECCOMP_SERVER);
+        (void)!write(hold[1], "", 1);
+        poll(NULL, 0, 5000);
+        syscall(SYS_exit_group, 0);
+    }
+    is_int(status_of(pid), VIOLATION, "a thread that was there before is filtered, too");
+}
+
+/* What is said on stderr, and that a full pipe there is not waited for. */
+static void test_message(bool is_full)
+{
+    int ends[2];
+    char said[128];
+
+    if (!ok(pipe2(ends, O_NONBLOCK) == 0, "a pipe as stderr")) {
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        prepare();
+        dup2(ends[1], STDERR_FILENO);
+        while (is_full && write(ends[1], said, 1) == 1) {
+        }
+        fcntl(ends[1], F_SETFL, 0);
+        seccomp_restrict(SECCOMP_SERVER);
+        syscall(SYS_getppid);
+        syscall(SYS_exit_group, 0);
+    }
+    is_int(status_of(pid), VIOLATION,
+           is_full ? "stderr is full: it ends all the same" : "a violation");
+    if (!is_full) {
+        char wanted[128];
+        ssize_t length = read(ends[0], said, sizeof said - 1);
+
+        said[length > 0 ? length : 0] = '\0';
+        snprintf(wanted, sizeof wanted,
+                 "sandbox: system call %d is not allowed: exit code %d\n", SYS_getppid,
+                 SECCOMP_EXIT);
+        is_str(said, wanted, "... says which call, in one line");
+    }
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void test_refused(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        prepare();
+        seccomp_restrict(SECCOMP_LOAD);
+        seccomp_restrict(SECCOMP_LOAD); /* the call itself is not in the list */
+        syscall(SYS_exit_group, 0);
+    }
+    is_int(status_of(pid), VIOLATION, "once restricted, the filter cannot be changed");
+    pid = fork();
+    if (pid == 0) {
+        /* Not root, and without no_new_privs. */
+        bool is_good = geteuid() != 0 || setuid(65534) == 0;
+
+        is_good = is_good && !seccomp_restrict(SECCOMP_LOAD) && errno == EACCES;
+        syscall(SYS_exit_group, is_good ? 0 : 1);
+    }
+    is_int(status_of(pid), 0, "without no_new_privs the kernel refuses: EACCES");
+}
+
+static void test_abi(void)
+{
+#ifdef HAS_KERNEL_HEADERS
+    is_int(BPF_LOAD_WORD, BPF_LD | BPF_W | BPF_ABS, "load, as in linux/filter.h");
+    is_int(BPF_AND_CONSTANT, BPF_ALU | BPF_AND | BPF_K, "and");
+    is_int(BPF_IF_EQUAL, BPF_JMP | BPF_JEQ | BPF_K, "jump");
+    is_int(BPF_RETURN, BPF_RET | BPF_K, "return");
+    is_int(sizeof(struct bpf_instruction), sizeof(struct sock_filter), "an instruction");
+    is_int(sizeof(struct bpf_program), sizeof(struct sock_fprog), "a program");
+    is_int(SECCOMP_AT_NUMBER, offsetof(struct seccomp_data, nr), "the number's place");
+    is_int(SECCOMP_AT_MACHINE, offsetof(struct seccomp_data, arch), "the machine's");
+    is_int(SECCOMP_AT_ARGUMENTS, offsetof(struct seccomp_data, args), "the arguments'");
+    is_int(SECCOMP_TRAP, SECCOMP_RET_TRAP, "trap, as in linux/seccomp.h");
+    is_int(SECCOMP_ALLOW, SECCOMP_RET_ALLOW, "allow");
+    is_int(SECCOMP_SET_FILTER, SECCOMP_SET_MODE_FILTER, "the operation");
+    is_int(SECCOMP_ALL_THREADS, SECCOMP_FILTER_FLAG_TSYNC, "its flag for threads");
+    is_int(SECCOMP_KEEP_SPEED, SECCOMP_FILTER_FLAG_SPEC_ALLOW, "its flag for speed");
+    is_int(SIOCGIFINDEX, 0x8933, "SIOCGIFINDEX");
+#ifdef __x86_64__
+    is_int(SECCOMP_MACHINE, AUDIT_ARCH_X86_64, "the machine, as in linux/audit.h");
+#elif defined __aarch64__
+    is_int(SECCOMP_MACHINE, AUDIT_ARCH_AARCH64, "the machine, as in linux/audit.h");
+#endif
+#else
+    skip("the kernel's headers are not seen by this compiler");
+#endif
+}
+
+int main(void)
+{
+    test_abi();
+    for (size_t user = 0; user < USERS; user++) {
+        test_every_number(user);
+    }
+    test_arguments();
+    test_other_machine();
+    test_threads();
+    test_older_threads();
+    test_message(false);
+    test_message(true);
+    test_refused();
+    return done();
+}
