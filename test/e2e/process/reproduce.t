@@ -24,7 +24,7 @@ sub first_difference {
     my ($a, $b) = @_;
     my ($at) = `cmp '$a' '$b' 2>&1` =~ /byte (\d+)/ or return 'their lengths';
     for (split /\n/, `readelf -SW '$a'`) {
-        my ($name, $offset, $size) = /\]\s+(\S+)\s+\S+\s+\w+\s+(\w+)\s+(\w+)/ or next;
+        my ($name, $offset, $size) = /\]\s+(\S+)\s+[A-Z]\S+\s+[0-9a-f]{16}\s+([0-9a-f]+)\s+([0-9a-f]+)\s/ or next;
         return sprintf '%s + %d', $name, $at - 1 - hex $offset if $at > hex $offset && $at <= hex($offset) + hex $size;
     }
     return "byte $at, outside of the sections";
