@@ -61,7 +61,7 @@ CLIENT_OBJECTS := $(COMMON_OBJECTS) table deadlines sigio pollset histogram late
 
 # A unit test links its module and what lies below it, nothing else.
 UNIT_TESTS := format units escape log selfpipe deadlines pollset net resolve config echo probe \
-              histogram latency payload load_stream load_schedule seccomp landlock sandbox
+              histogram latency payload load_stream load_schedule seccomp landlock sandbox small
 histogram_links := histogram
 payload_links   := payload
 latency_links   := latency histogram format
@@ -79,6 +79,7 @@ resolve_links   := resolve thread await net units format ensure
 sigio_links     := sigio
 seccomp_links   := seccomp thread ensure format
 landlock_links  := landlock
+small_links     := small
 sandbox_links   := sandbox sandbox_mode seccomp landlock thread ensure log format
 config_links    := config config_file config_value escape units format ensure net log server_config client_config sandbox_mode
 echo_links      := echo net units format
@@ -102,12 +103,15 @@ pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=si
 all: build/echo-server build/echo-client ## build both programs: build/echo-server, build/echo-client
 build: all ## the same as all
 
-# heap is the shipped programs' malloc(); the sanitizers have their own.
-build/static/heap.o: STATIC_CFLAGS += -fno-builtin -fno-lto
-build/echo-server: $(SERVER_OBJECTS:%=build/static/%.o) build/static/heap.o
+# heap and small take the place of functions of the C library in the shipped programs; the
+# sanitizers have their own.
+SERVER_LIBRARY := heap
+CLIENT_LIBRARY := heap small
+build/static/heap.o build/static/small.o: STATIC_CFLAGS += -fno-builtin -fno-lto
+build/echo-server: $(SERVER_OBJECTS:%=build/static/%.o) $(SERVER_LIBRARY:%=build/static/%.o)
 # The server uses no stream at all; the client does, in getaddrinfo().
 build/echo-server: STATIC_LDFLAGS += -Wl,--defsym=fgets=abort,--defsym=fclose=abort
-build/echo-client: $(CLIENT_OBJECTS:%=build/static/%.o) build/static/heap.o
+build/echo-client: $(CLIENT_OBJECTS:%=build/static/%.o) $(CLIENT_LIBRARY:%=build/static/%.o)
 build/echo-server build/echo-client:
 	$(call Q,LINK)$(CC) $(STATIC_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIH) $(LDLIBS)
 
@@ -317,10 +321,10 @@ $(CROSS)/musl-gcc.specs: compose/cross.sh
 $(CROSS)/%.o: src/%.c $(CROSS)/musl-gcc.specs $(INIH_HEADER) Makefile
 	$(call Q,CC  )$(CROSS_CC) $(STATIC_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$(CROSS)/heap.o: STATIC_CFLAGS += -fno-builtin -fno-lto
-$(CROSS)/bin/echo-server: $(SERVER_OBJECTS:%=$(CROSS)/%.o) $(CROSS)/heap.o
+$(CROSS)/heap.o $(CROSS)/small.o: STATIC_CFLAGS += -fno-builtin -fno-lto
+$(CROSS)/bin/echo-server: $(SERVER_OBJECTS:%=$(CROSS)/%.o) $(SERVER_LIBRARY:%=$(CROSS)/%.o)
 $(CROSS)/bin/echo-server: STATIC_LDFLAGS += -Wl,--defsym=fgets=abort,--defsym=fclose=abort
-$(CROSS)/bin/echo-client: $(CLIENT_OBJECTS:%=$(CROSS)/%.o) $(CROSS)/heap.o
+$(CROSS)/bin/echo-client: $(CLIENT_OBJECTS:%=$(CROSS)/%.o) $(CLIENT_LIBRARY:%=$(CROSS)/%.o)
 $(CROSS)/bin/echo-server $(CROSS)/bin/echo-client:
 	@mkdir -p $(@D)
 	$(call Q,LINK)$(CROSS_CC) $(STATIC_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ \
@@ -336,9 +340,9 @@ reproduce: build ## build twice, in other folders, at other times, by another us
 	$(PROVE) -v test/e2e/process/reproduce.t
 
 # Linked like the products, but with symbols.
-build/size/echo-server: $(SERVER_OBJECTS:%=build/static/%.o) build/static/heap.o
+build/size/echo-server: $(SERVER_OBJECTS:%=build/static/%.o) $(SERVER_LIBRARY:%=build/static/%.o)
 build/size/echo-server: STATIC_LDFLAGS += -Wl,--defsym=fgets=abort,--defsym=fclose=abort
-build/size/echo-client: $(CLIENT_OBJECTS:%=build/static/%.o) build/static/heap.o
+build/size/echo-client: $(CLIENT_OBJECTS:%=build/static/%.o) $(CLIENT_LIBRARY:%=build/static/%.o)
 build/size/echo-server build/size/echo-client:
 	@mkdir -p $(@D)
 	$(call Q,LINK)$(CC) $(filter-out -s,$(STATIC_LDFLAGS)) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIH) $(LDLIBS)

@@ -29,10 +29,16 @@ struct check {
 
 #define CHECKS 2
 
+/* A call that these users may make with any arguments. */
+struct rule {
+    uint16_t number;
+    uint8_t users;
+};
+
 /* A call that these users may make if all checks hold; one whose mask is 0 is none. A call
  * may stand in several rows. */
-struct rule {
-    uint32_t number;
+struct checked_rule {
+    uint16_t number;
     uint8_t users;
     struct check checks[CHECKS];
 };
@@ -57,6 +63,46 @@ struct rule {
 /* SIOCGIFINDEX of linux/sockios.h: the index of an interface by its name. */
 #define INTERFACE_INDEX 0x8933
 
+/* Looked for from the top, so the most frequent ones come first. */
+static const struct rule rules[] = {
+    {SYS_recvfrom, ALL},
+    {SYS_sendto, ALL},
+#ifdef SYS_poll
+    {SYS_poll, ALL},
+#endif
+    {SYS_ppoll, ALL},
+    {SYS_read, ALL},
+    {SYS_write, ALL},
+    {SYS_close, ALL},
+    {SYS_accept4, SECCOMP_SERVER},
+    {SYS_shutdown, ALL},
+    {SYS_connect, CLIENTS},
+    {SYS_setsockopt, CLIENTS},
+    {SYS_getsockopt, ALL},
+    {SYS_getsockname, SECCOMP_SERVER | SECCOMP_NAMES},
+    {SYS_clock_gettime, ALL}, /* where the kernel offers no vDSO */
+    {SYS_timerfd_settime, SECCOMP_LOAD},
+    {SYS_timerfd_create, SECCOMP_LOAD},
+    {SYS_pipe2, ALL},
+    {SYS_munmap, ALL},
+    {SYS_mremap, ALL},
+    {SYS_futex, ALL},
+    {SYS_sched_yield, ALL},
+    {SYS_rt_sigreturn, ALL},
+    {SYS_rt_sigprocmask, ALL},
+    {SYS_rt_sigaction, ALL},
+    {SYS_restart_syscall, ALL},
+    {SYS_exit, ALL},
+    {SYS_exit_group, ALL},
+    {SYS_lseek, SECCOMP_SERVER | SECCOMP_NAMES},
+    {SYS_getrusage, SECCOMP_LOAD},
+    {SYS_getpid, SECCOMP_LOAD},
+    {SYS_bind, SECCOMP_SOURCES | SECCOMP_NAMES},
+    {SYS_readv, SECCOMP_NAMES},
+    {SYS_recvmsg, SECCOMP_NAMES},
+    {SYS_sendmsg, SECCOMP_NAMES},
+};
+
 #define SOCKETS(users, family, kind)                                                       \
     {                                                                                      \
         SYS_socket, users,                                                                 \
@@ -68,45 +114,7 @@ struct rule {
         }                                                                                  \
     }
 
-/* Looked for from the top, so the most frequent ones come first. */
-static const struct rule rules[] = {
-    {SYS_recvfrom, ALL, {{0}}},
-    {SYS_sendto, ALL, {{0}}},
-#ifdef SYS_poll
-    {SYS_poll, ALL, {{0}}},
-#endif
-    {SYS_ppoll, ALL, {{0}}},
-    {SYS_read, ALL, {{0}}},
-    {SYS_write, ALL, {{0}}},
-    {SYS_close, ALL, {{0}}},
-    {SYS_accept4, SECCOMP_SERVER, {{0}}},
-    {SYS_shutdown, ALL, {{0}}},
-    {SYS_connect, CLIENTS, {{0}}},
-    {SYS_setsockopt, CLIENTS, {{0}}},
-    {SYS_getsockopt, ALL, {{0}}},
-    {SYS_getsockname, SECCOMP_SERVER | SECCOMP_NAMES, {{0}}},
-    {SYS_clock_gettime, ALL, {{0}}}, /* where the kernel offers no vDSO */
-    {SYS_timerfd_settime, SECCOMP_LOAD, {{0}}},
-    {SYS_timerfd_create, SECCOMP_LOAD, {{0}}},
-    {SYS_pipe2, ALL, {{0}}},
-    {SYS_munmap, ALL, {{0}}},
-    {SYS_mremap, ALL, {{0}}},
-    {SYS_futex, ALL, {{0}}},
-    {SYS_sched_yield, ALL, {{0}}},
-    {SYS_rt_sigreturn, ALL, {{0}}},
-    {SYS_rt_sigprocmask, ALL, {{0}}},
-    {SYS_rt_sigaction, ALL, {{0}}},
-    {SYS_restart_syscall, ALL, {{0}}},
-    {SYS_exit, ALL, {{0}}},
-    {SYS_exit_group, ALL, {{0}}},
-    {SYS_lseek, SECCOMP_SERVER | SECCOMP_NAMES, {{0}}},
-    {SYS_getrusage, SECCOMP_LOAD, {{0}}},
-    {SYS_getpid, SECCOMP_LOAD, {{0}}},
-    {SYS_bind, SECCOMP_SOURCES | SECCOMP_NAMES, {{0}}},
-    {SYS_readv, SECCOMP_NAMES, {{0}}},
-    {SYS_recvmsg, SECCOMP_NAMES, {{0}}},
-    {SYS_sendmsg, SECCOMP_NAMES, {{0}}},
-    {SKIPPED, ALL, {{0}}},
+static const struct checked_rule checked_rules[] = {
     {SYS_ioctl, ALL, {{LOW(1), EXACTLY, TIOCOUTQ}}},
     {SYS_ioctl, SECCOMP_LOAD, {{LOW(1), EXACTLY, TIOCGWINSZ}}},
     {SYS_ioctl, SECCOMP_NAMES, {{LOW(1), EXACTLY, INTERFACE_INDEX}}},
@@ -132,10 +140,10 @@ static const struct rule rules[] = {
     {SYS_openat, SECCOMP_NAMES, {{LOW(2), FOR_WRITING, O_RDONLY}}},
 };
 
-#define RULES (sizeof rules / sizeof rules[0])
+#define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
-/* The filter's length at most: head and tail, and a rule with all its checks. */
-#define LENGTH_MAX (5 + RULES * (3 * CHECKS + 3))
+/* The filter's length at most: head and tail, and the rules with all their checks. */
+#define LENGTH_MAX (7 + 2 * COUNT(rules) + (3 * CHECKS + 3) * COUNT(checked_rules))
 
 struct assembly {
     size_t length;
@@ -150,34 +158,38 @@ static void emit(struct assembly *assembly, uint16_t code, uint32_t k, size_t if
         (struct bpf_instruction){code, (uint8_t)if_true, (uint8_t)if_false, k};
 }
 
-/* With the call's number loaded: allow it by this rule, or go on behind it with the number
- * loaded.
+/* With the call's number loaded: allow it by this rule, or go on with the next one. */
+static void emit_rule(struct assembly *assembly, uint32_t number)
+{
+    emit(assembly, BPF_IF_EQUAL, number, 0, 1);
+    emit(assembly, BPF_RETURN, SECCOMP_ALLOW, 0, 0);
+}
+
+/* The same with checks, of which there is one at least:
  *
- *       number is the rule's?  else to end
- *       load, mask, is equal?  else to reload     for each check
+ *       number is the rule's?   else to end
+ *       load, mask, is equal?   else to reload     for each check
  *       allow
  *     reload:
- *       load number                               if there was a check
+ *       load number
  *     end:                                                                               */
-static void emit_rule(struct assembly *assembly, const struct rule *rule)
+static void emit_checked_rule(struct assembly *assembly, const struct checked_rule *row)
 {
-    size_t checks = 0;
+    size_t checks = 1;
 
-    while (checks < CHECKS && rule->checks[checks].mask != 0) {
+    while (checks < CHECKS && row->checks[checks].mask != 0) {
         checks++;
     }
-    emit(assembly, BPF_IF_EQUAL, rule->number, 0, checks == 0 ? 1 : 3 * checks + 2);
+    emit(assembly, BPF_IF_EQUAL, row->number, 0, 3 * checks + 2);
     for (size_t i = 0; i < checks; i++) {
-        const struct check *check = &rule->checks[i];
+        const struct check *check = &row->checks[i];
 
         emit(assembly, BPF_LOAD_WORD, SECCOMP_AT_ARGUMENTS + 4U * check->word, 0, 0);
         emit(assembly, BPF_AND_CONSTANT, check->mask, 0, 0);
         emit(assembly, BPF_IF_EQUAL, check->value, 0, 3 * (checks - 1 - i) + 1);
     }
     emit(assembly, BPF_RETURN, SECCOMP_ALLOW, 0, 0);
-    if (checks > 0) {
-        emit(assembly, BPF_LOAD_WORD, SECCOMP_AT_NUMBER, 0, 0);
-    }
+    emit(assembly, BPF_LOAD_WORD, SECCOMP_AT_NUMBER, 0, 0);
 }
 
 static void assemble(struct assembly *assembly, unsigned users)
@@ -188,11 +200,17 @@ static void assemble(struct assembly *assembly, unsigned users)
     emit(assembly, BPF_IF_EQUAL, SECCOMP_MACHINE, 1, 0);
     emit(assembly, BPF_RETURN, SECCOMP_TRAP, 0, 0);
     emit(assembly, BPF_LOAD_WORD, SECCOMP_AT_NUMBER, 0, 0);
-    for (size_t i = 0; i < RULES; i++) {
+    for (size_t i = 0; i < COUNT(rules); i++) {
         if ((rules[i].users & users) != 0) {
-            emit_rule(assembly, &rules[i]);
+            emit_rule(assembly, rules[i].number);
         }
     }
+    for (size_t i = 0; i < COUNT(checked_rules); i++) {
+        if ((checked_rules[i].users & users) != 0) {
+            emit_checked_rule(assembly, &checked_rules[i]);
+        }
+    }
+    emit_rule(assembly, SKIPPED);
     emit(assembly, BPF_RETURN, SECCOMP_TRAP, 0, 0);
 }
 
