@@ -29,9 +29,15 @@ BASE_FLAGS := $(STD) $(WARNINGS) $(SAFETY) $(DEFINES) -MMD -MP -Isrc
 # in a section of its own, and the unused ones are dropped. Fat objects hold plain code, too,
 # which the unit tests link: there, calls can be replaced (--wrap).
 SMALL := -Oz -flto
-STATIC_CFLAGS  := $(BASE_FLAGS) $(SMALL) -ffat-lto-objects -ffunction-sections -fdata-sections \
-                  -fno-asynchronous-unwind-tables -fno-pie
-STATIC_LDFLAGS := -static -no-pie -s $(SMALL) -Wl,--gc-sections \
+# A static PIE where the toolchain makes a truly static one: musl's own compilers do, while
+# Debian's musl-gcc, which wraps the one for glibc, makes a file that needs an interpreter.
+IS_PIE = $(findstring musl,$(shell $(CC) -dumpmachine))
+# Its relocations packed, which musl's start code understands since its <elf.h> names them.
+PACKED = $(if $(shell printf '\#include <elf.h>\nDT_RELR\n' | $(CC) -E - | grep -x 36),-Wl$(,)-z$(,)pack-relative-relocs)
+, := ,
+STATIC_CFLAGS   = $(BASE_FLAGS) $(SMALL) -ffat-lto-objects -ffunction-sections -fdata-sections \
+                  -fno-asynchronous-unwind-tables $(if $(IS_PIE),-fPIE,-fno-pie)
+STATIC_LDFLAGS  = $(if $(IS_PIE),-static-pie $(PACKED),-static -no-pie) -s $(SMALL) -Wl,--gc-sections \
                   -Wl,-z,relro,-z,now,-z,noexecstack,-z,noseparate-code
 # Symbols that others ask for: musl's inet_ntop() wants snprintf, and has format(); inih opens
 # files in functions that are never called, so that stdio can stay out. (As packaged by
@@ -114,6 +120,7 @@ build/echo-server: STATIC_LDFLAGS += -Wl,--defsym=fgets=abort,--defsym=fclose=ab
 build/echo-client: $(CLIENT_OBJECTS:%=build/static/%.o) $(CLIENT_LIBRARY:%=build/static/%.o)
 build/echo-server build/echo-client:
 	$(call Q,LINK)$(CC) $(STATIC_LDFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(INIH) $(LDLIBS)
+	@! readelf -lW $@ | grep -q INTERP || { echo "$@ needs an interpreter; allowed: CC=musl-gcc or another that makes static programs" >&2; exit 1; }
 
 build/asan/echo-server: $(SERVER_OBJECTS:%=build/asan/%.o)
 build/asan/echo-client: $(CLIENT_OBJECTS:%=build/asan/%.o)

@@ -36,6 +36,35 @@ for my $program ('server', 'client') {
     }
 }
 
+# With a toolchain whose own C library is musl (Alpine's; a stand-in here) it is a static PIE.
+SKIP: {
+    my $gcc = 'test/native-musl-gcc.sh';
+    skip 'no musl to make a static PIE with: /usr/lib/x86_64-linux-musl/rcrt1.o', 1 if !-e '/usr/lib/x86_64-linux-musl/rcrt1.o';
+    my $dir = temp_dir() . '/pie';
+    mkdir $dir;
+    system('cp', '-r', 'Makefile', 'src', $dir) == 0 or die;
+    my ($code, $out, $err) = run_program(['make', '-C', $dir, '-j2', "CC=$ENV{PWD}/$gcc", 'build'], env => { MAKEFLAGS => '' }, seconds => 60);
+    is("$code $err", '0 ', 'both programs build as static PIE') or diag $out;
+    for my $program ('server', 'client') {
+        my $path = "$dir/build/echo-$program";
+        is(faults_of(readelf('-hl', $path)), '', "$program as static PIE: the program headers are as they should be");
+        like(readelf('-h', $path), qr/Type:\s+DYN/, '... position-independent');
+        unlike(readelf('-d', $path), qr/NEEDED/, '... no library is needed');
+    }
+    local $Echolab::build = "$dir/build";
+    my $server = start_server(sandbox => 'on', workers => 2);
+    ($code, $out) = run_program(["$dir/build/echo-client", '--server-address', "localhost:$server->{port}", '--once'], env => { CLI_SANDBOX => 'on' });
+    is($code, 0, '... they run, in their sandbox') or diag $out;
+    is(stop_program($server), 0, '... and end with 0');
+
+    # A toolchain that only claims to make one: the build tells.
+    system 'rm', '-r', "$dir/build";
+    ($code, $out, $err) = run_program(['make', '-C', $dir, 'CC=musl-gcc', 'IS_PIE=yes', 'build/echo-server'], env => { MAKEFLAGS => '' }, seconds => 60);
+    is($code, 2, 'a program that needs an interpreter is no product');
+    like($err, qr{^build/echo-server needs an interpreter; allowed: }m, '... that is told');
+    ok(!-e "$dir/build/echo-server", '... and it does not stay');
+}
+
 # The checks must be able to fail.
 like(faults_of(readelf('-hl', $^X)), qr/interpreter/, 'a dynamic program is seen');
 my $bad = temp_dir() . '/bad';
