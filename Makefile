@@ -102,7 +102,7 @@ pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=si
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-.PHONY: all build config images lab-setup compose up logs ps netcat down demo \
+.PHONY: all build sbom config images lab-setup compose up logs ps netcat down demo \
         docker-image docker-compose-up docker-compose-logs docker-compose-down \
         check-setup check fault aarch64 reproduce size fuzz fuzz-setup soak coverage e2e test bench-setup bench lint format setup clean help
 
@@ -163,6 +163,11 @@ build/include/ini.h: /usr/include/ini.h
 
 /usr/include/ini.h:
 	compose/setup.sh build
+
+build/sbom/%.spdx.json: build/% compose/sbom.sh LICENSE docs/licenses/musl.txt docs/licenses/inih.txt
+	compose/sbom.sh $< $(@D)
+
+sbom: build/sbom/echo-server.spdx.json build/sbom/echo-client.spdx.json ## bills of materials (SPDX) and licence texts: build/sbom/
 
 config: build/echo-server build/echo-client ## write config/*.ini anew from the programs' tables
 	env -i build/echo-server --print-config --log-level debug >config/server.ini

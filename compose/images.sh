@@ -16,6 +16,7 @@
 #   SETUP=no          install nothing on this machine
 set -eu
 
+[ "${CACHE-}" != no ] || no_cache=--no-cache
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
 debian_base=echolab-base:debian
@@ -72,16 +73,34 @@ build()
     dockerfile=$1
     image=$2
     revision=$(git -C "$top" rev-parse HEAD 2>/dev/null || echo unknown)
-    source=$(git -C "$top" config --get remote.origin.url 2>/dev/null || echo unknown)
+    # Whoever clones with a password in the URL must not find it in the image.
+    source=$(git -C "$top" config --get remote.origin.url 2>/dev/null | sed 's#://[^/@]*@#://#')
     epoch=${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct 2>/dev/null || echo 0)}
     created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null) ||
         fail "SOURCE_DATE_EPOCH='$epoch' is no time; allowed: seconds since 1970"
     set -- --build-arg "VERSION=${VERSION:-unknown}" --build-arg "REVISION=$revision" \
-        --build-arg "SOURCE=$source" --build-arg "SOURCE_DATE_EPOCH=$epoch" --build-arg "CREATED=$created"
-    [ "${CACHE-}" != no ] || set -- "$@" --no-cache
+        --build-arg "SOURCE=${source:-unknown}" --build-arg "SOURCE_DATE_EPOCH=$epoch" --build-arg "CREATED=$created"
     [ -z "${BASE-}" ] || set -- "$@" --build-arg "BASE=$BASE"
     [ -z "${INSTALL-}" ] || set -- "$@" --build-arg "INSTALL=$INSTALL"
-    docker build -f "$top/$dockerfile" -t "$image" "$@" "$top"
+    # shellcheck disable=SC2086 # an option, or none
+    docker build ${no_cache-} -f "$top/$dockerfile" -t "$image" "$@" "$top"
+    keep_sbom "${image%%:*}" -f "$top/$dockerfile" "$@"
+}
+
+# What goes beside an image, from the stage that made it, which is in the cache now.
+keep_sbom()
+{
+    name=${1##*/}
+    shift
+    folder=$top/build/images/$name
+    # Without a name: it stays in the cache, as the other stages do.
+    image=$(docker build -q --target sbom "$@" "$top")
+    container=$(docker create "$image" none)
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    docker cp "$container:/sbom/." "$folder"
+    docker rm "$container" >/dev/null
+    echo "images: build/images/$name has the bill of materials and the licences"
 }
 
 make_debian_busybox()

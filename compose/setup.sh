@@ -29,6 +29,7 @@ check prove perl
 check strace strace
 check ip iproute2
 check pgrep procps
+check busybox busybox-static
 lint clang-format clang-format
 lint clang-tidy clang-tidy
 lint cppcheck cppcheck

@@ -34,6 +34,16 @@ for my $name ('server', 'client') {
     is(scalar @{ $manifest->{Layers} }, 1, '... one layer');
     my @files = split /\n/, `tar -tf $dir/$manifest->{Layers}[0]`;
     is("@files", "echo-$name", '... which holds one file, the program');
+
+    # Beside it: what it was made from, read where it was made.
+    my $beside = "$EcholabDocker::top/build/images/echolab-$name";
+    my $sbom   = eval { decode_json(slurp("$beside/echo-$name.spdx.json")) } // {};
+    my ($sum)  = `tar -xOf $dir/$manifest->{Layers}[0] echo-$name | sha256sum` =~ /^(\w+)/;
+    is($sbom->{packages}[0]{checksums}[0]{checksumValue}, $sum, '... a bill of materials stands beside it, of this program');
+    is(join(' ', map { $_->{name} } @{ $sbom->{packages} }), "echo-$name musl inih", '... with its two libraries');
+    is($sbom->{creationInfo}{created}, $config->{Labels}{'org.opencontainers.image.created'}, '... of the same time');
+    like(slurp("$beside/licenses/$_.txt"), qr/Copyright/, "... and the licence of $_") for qw(echolab musl inih);
+    is(join(' ', map {m{([^/]+)$}} sort glob "$beside/*"), "echo-$name.spdx.json licenses", '... nothing else');
 }
 is_deeply(inspect('echolab-server:latest')->{Config}{Healthcheck}{Test},
     ['CMD', '/echo-server', '--healthcheck'], 'the server image has a health check in exec form');
@@ -68,7 +78,7 @@ for my $kit (0, 1) {
 # Built again from another folder, without the cache: the same layer, bit by bit.
 {
     my $copy = temp_dir() . '/elsewhere';
-    system('mkdir', $copy) == 0 && system('cp', '-r', 'Makefile', 'src', 'compose', 'Dockerfile.server', 'Dockerfile.client', $copy) == 0 or die;
+    system('mkdir', $copy) == 0 && system('cp', '-r', 'Makefile', 'src', 'compose', 'LICENSE', 'docs', '.dockerignore', 'Dockerfile.server', 'Dockerfile.client', $copy) == 0 or die;
     system('find', $copy, '-exec', 'touch', '{}', '+');
     for my $kit (0, 1) {
         my @layers;
@@ -88,13 +98,17 @@ for my $kit (0, 1) {
     my ($code, $out) = command('SOURCE_DATE_EPOCH=tomorrow compose/images.sh server');
     is($code, 1, 'a wrong SOURCE_DATE_EPOCH: exit 1');
     like($out, qr/SOURCE_DATE_EPOCH='tomorrow' is no time; allowed: /, '... told why');
-    system 'docker rmi echolab-test:again >/dev/null 2>&1';
+    system 'docker rmi echolab-test:again >/dev/null 2>&1; rm -r build/images/echolab-test';
 }
 
 # A container on its own, with no option at all.
 {
     my ($id) = `docker run -d --network none echolab-server:latest` =~ /(\w+)/;
     ok(wait_for(sub { logs_of($id) =~ /listening on \S+:12345/ }), 'the server runs alone');
+    my $status = slurp('/proc/' . state_of($id)->{Pid} . '/status');
+    like($status, qr/^NoNewPrivs:\s+1$/m, '... can gain no privileges, with no option at all');
+    like($status, qr/^Seccomp_filters:\s+2$/m, "... behind the engine's filter and its own");
+    unlike(logs_of($id), qr/sandbox/, '... the kernel refused nothing');
     my $t = time;
     system "docker stop $id >/dev/null";
     cmp_ok(time - $t, '<', 1, 'docker stop of an idle server takes less than a second');
