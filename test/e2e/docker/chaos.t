@@ -24,7 +24,8 @@ my $clients   = 3;
 my $timeout_s = 0.5;
 my $slack_s   = 1.5;    # Docker's own commands take that long on a busy machine
 my $lab       = new_lab($compose);
-edit_config($lab, 'client.ini', loop_lapse => '0s', interval => '50ms', timeout => "${timeout_s}s");
+edit_config($lab, 'client.ini', loop_lapse => '0s', interval => '50ms', timeout => "${timeout_s}s", sandbox => 'on');
+edit_config($lab, 'server.ini', sandbox => 'on');
 lab($lab, "generate $clients");
 my ($code, $out) = lab($lab, 'up');
 is($code, 0, 'the lab is up') or diag $out;

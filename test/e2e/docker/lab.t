@@ -41,7 +41,8 @@ for my $compose (@composes) {
     my $say = "Compose $version:";
 
     # ---- five clients --------------------------------------------------------------------
-    edit_config($lab, 'client.ini', loop_lapse => '2s', loop_period => '300ms');
+    edit_config($lab, 'client.ini', loop_lapse => '2s', loop_period => '300ms', sandbox => 'on');
+    edit_config($lab, 'server.ini', sandbox => 'on');
     is((lab($lab, 'generate 5'))[0], 0, "$say lab.yaml");
     my ($code, $out) = lab($lab, 'up');
     is($code, 0, "$say up") or diag $out;
@@ -81,6 +82,8 @@ for my $compose (@composes) {
     my $status = slurp("/proc/$pid/status");
     like($status, qr/^CapEff:\s+0+$/m,    "$say the process has no capability");
     like($status, qr/^NoNewPrivs:\s+1$/m, '... and can gain none');
+    like($status, qr/^Seccomp_filters:\s+2$/m, "... is behind the engine's filter and its own");
+    like(logs_of($server), qr/DEBUG sandbox: no_new_privs, Landlock ABI \d+, seccomp$/m, '... and tells');
     like($status, qr/^Uid:\s+65532\s/m,   '... and is not root');
     my $outside = "echolab-test-outside-$$";
     system "docker network create $outside >/dev/null";
