@@ -102,7 +102,7 @@ pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=si
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-.PHONY: all build sbom config images lab-setup compose up logs ps netcat down demo \
+.PHONY: all build sbom config images pins lab-setup compose up logs ps netcat down demo \
         docker-image docker-compose-up docker-compose-logs docker-compose-down \
         check-setup check fault aarch64 reproduce size fuzz fuzz-setup soak coverage e2e test bench-setup bench lint format setup clean help
 
@@ -177,11 +177,14 @@ config: build/echo-server build/echo-client ## write config/*.ini anew from the 
 
 # BASE, INSTALL and BUSYBOX_IMAGE choose other bases (compose/images.sh); SETUP=no installs
 # nothing on this machine.
-export BASE INSTALL BUSYBOX_IMAGE SETUP COMPOSE VERSION N
+export BASE INSTALL BUSYBOX_IMAGE PLATFORM SETUP COMPOSE VERSION N
 
-images: lab-setup ## build both images: echolab-server, echolab-client
+images: lab-setup ## build both images (PLATFORM=linux/arm64 with buildx)
 	compose/images.sh server
 	compose/images.sh client
+
+pins: lab-setup ## renew the digests of the images that others make (compose/pins)
+	compose/pins.sh
 
 lab-setup:
 	@compose/setup.sh lab

@@ -6,9 +6,10 @@
 #
 # Environment:
 #   BASE, INSTALL     image to build on, and the command that installs the toolchain there.
-#                     Default: the Dockerfile's, Alpine; where Alpine is neither present nor
-#                     can be pulled, a Debian root with musl that is made here.
-#   BUSYBOX_IMAGE     image of the sidecar; default busybox:1.38-musl, with the same way out
+#                     Default: Alpine as pinned in compose/pins; where it is neither present
+#                     nor can be pulled, a Debian root with musl that is made here.
+#   BUSYBOX_IMAGE     image of the sidecar; default: as pinned, with the same way out
+#   PLATFORM          build for another platform, like linux/arm64: needs buildx
 #   SERVER_IMAGE, CLIENT_IMAGE   names for the results
 #   VERSION           for the images' labels
 #   SOURCE_DATE_EPOCH the time of the image and its file; default: the commit's
@@ -28,11 +29,33 @@ fail()
     exit 1
 }
 
-# Is the image here, or can it be had? Half a minute is enough to know.
-is_available()
+# Is the image here, or can it be had? Half a minute is enough to know: 124 says that it was
+# not enough.
+get()
 {
     docker image inspect "$1" >/dev/null 2>&1 ||
         timeout 30 docker pull -q "$1" >/dev/null 2>&1
+}
+
+pin_of() # VARIABLE
+{
+    sed -n "s/^$1 //p" "$here/pins"
+}
+
+# The image that is pinned for VARIABLE: by its digest; with a word by its name alone, where
+# that digest cannot be had; nothing where neither can.
+find_pinned() # VARIABLE
+{
+    pinned=$(pin_of "$1")
+    name=${pinned%@*}
+    status=0
+    get "$pinned" || status=$?
+    if [ "$status" -eq 0 ]; then
+        echo "$pinned"
+    elif docker image inspect "$name" >/dev/null 2>&1 || { [ "$status" -ne 124 ] && get "$name"; }; then
+        echo "images: ${pinned#*@} cannot be had: taking $name as it is now" >&2
+        echo "$name"
+    fi
 }
 
 # A Debian root with the toolchain inside: made from packages, needs no image registry.
@@ -57,14 +80,31 @@ make_debian_base()
 # Sets BASE and INSTALL where the user did not.
 choose_base()
 {
-    alpine=$(sed -n 's/^ARG BASE=//p' "$top/Dockerfile.server")
-    if [ -n "${BASE-}" ] || is_available "$alpine"; then
-        return
-    fi
-    echo "images: $alpine is neither here nor can it be pulled: building on a Debian root with musl"
+    [ -z "${BASE-}" ] || return 0
+    BASE=$(find_pinned BASE)
+    [ -z "$BASE" ] || return 0
+    alpine=$(pin_of BASE)
+    [ -z "${PLATFORM-}" ] ||
+        fail "${alpine%@*} cannot be pulled; allowed: with PLATFORM a BASE for that platform"
+    echo "images: ${alpine%@*} is neither here nor can it be pulled: building on a Debian root with musl"
     make_debian_base
     BASE=$debian_base
     INSTALL=true
+}
+
+docker_build()
+{
+    if [ -z "${PLATFORM-}" ]; then
+        docker build "$@"
+    else
+        docker buildx build --load --platform "$PLATFORM" "$@"
+    fi
+}
+
+check_platform()
+{
+    [ -z "${PLATFORM-}" ] || docker buildx version >/dev/null 2>&1 ||
+        fail "PLATFORM='$PLATFORM' needs buildx; allowed: install it (docker-buildx), or make aarch64"
 }
 
 # Arguments for docker build that stand for what is set; "set --" keeps them apart.
@@ -83,7 +123,7 @@ build()
     [ -z "${BASE-}" ] || set -- "$@" --build-arg "BASE=$BASE"
     [ -z "${INSTALL-}" ] || set -- "$@" --build-arg "INSTALL=$INSTALL"
     # shellcheck disable=SC2086 # an option, or none
-    docker build ${no_cache-} -f "$top/$dockerfile" -t "$image" "$@" "$top"
+    docker_build ${no_cache-} -f "$top/$dockerfile" -t "$image" "$@" "$top"
     keep_sbom "${image%%:*}" -f "$top/$dockerfile" "$@"
 }
 
@@ -94,7 +134,7 @@ keep_sbom()
     shift
     folder=$top/build/images/$name
     # Without a name: it stays in the cache, as the other stages do.
-    image=$(docker build -q --target sbom "$@" "$top")
+    image=$(docker_build -q --target sbom "$@" "$top")
     container=$(docker create "$image" none)
     rm -rf "$folder"
     mkdir -p "$folder"
@@ -119,9 +159,10 @@ make_debian_busybox()
 
 find_busybox()
 {
-    image=${BUSYBOX_IMAGE:-busybox:1.38-musl}
-    if [ -z "${BUSYBOX_IMAGE-}" ] && ! is_available "$image"; then
-        echo "images: $image is neither here nor can it be pulled: taking Debian's busybox" >&2
+    image=${BUSYBOX_IMAGE:-$(find_pinned BUSYBOX_IMAGE)}
+    if [ -z "$image" ]; then
+        image=$(pin_of BUSYBOX_IMAGE)
+        echo "images: ${image%@*} is neither here nor can it be pulled: taking Debian's busybox" >&2
         make_debian_busybox
         image=$debian_busybox
     fi
@@ -130,10 +171,12 @@ find_busybox()
 
 case ${1-} in
 server)
+    check_platform
     choose_base
     build Dockerfile.server "${SERVER_IMAGE:-echolab-server:latest}"
     ;;
 client)
+    check_platform
     choose_base
     build Dockerfile.client "${CLIENT_IMAGE:-echolab-client:latest}"
     ;;
