@@ -348,8 +348,9 @@ $(CROSS)/bin/echo-server $(CROSS)/bin/echo-client:
 $(CROSS)/echo-%: $(CROSS)/bin/echo-% test/qemu-aarch64.sh
 	cp test/qemu-aarch64.sh $@
 
-aarch64: $(CROSS)/echo-server $(CROSS)/echo-client ## cross build for aarch64, its process tests under qemu-user
-	ECHOLAB_BUILD=$(CROSS) $(PROVE) $(addprefix test/e2e/process/,server.t client.t stop.t defaults.t workers.t)
+# qemu-user offers neither Landlock nor seccomp to the programs it runs.
+aarch64: $(CROSS)/echo-server $(CROSS)/echo-client ## cross build for aarch64, the process tests under qemu-user
+	ECHOLAB_BUILD=$(CROSS) ECHOLAB_SANDBOX=off $(PROVE) test/e2e/process
 
 reproduce: build ## build twice, in other folders, at other times, by another user: the same bytes?
 	$(PROVE) -v test/e2e/process/reproduce.t

@@ -341,7 +341,9 @@ SKIP: {
     my ($got, $out, $err) = run_program([split(' ', $unshare), 'sh', '-c', $script, $Echolab::build], seconds => 20);
     is($got, 4, 'no ports left: exit 4');
     like($err, qr/unreachable: no port is left on this side for that address: see net.ipv4.ip_local_port_range/, '... says which limit');
-    is((eval { decode_json($out) } // {})->{connects}, 10, '... and goes on with those that there are') or diag $err;
+    # qemu-user does not know IP_BIND_ADDRESS_NO_PORT: there the health check keeps one.
+    my $ports = $Echolab::build =~ /aarch64/ ? 9 : 10;
+    is((eval { decode_json($out) } // {})->{connects}, $ports, '... and goes on with those that there are') or diag $err;
     $script =~ s/--connections/--source 127.0.0.1,127.0.0.2 --connections/;
     ($got, $out, $err) = run_program([split(' ', $unshare), 'sh', '-c', $script, $Echolab::build], seconds => 20);
     is("$got $err", '0 ', 'a second source has ports of its own: exit 0');
