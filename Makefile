@@ -352,8 +352,8 @@ $(CROSS)/echo-%: $(CROSS)/bin/echo-% test/qemu-aarch64.sh
 aarch64: $(CROSS)/echo-server $(CROSS)/echo-client ## cross build for aarch64, the process tests under qemu-user
 	ECHOLAB_BUILD=$(CROSS) ECHOLAB_SANDBOX=off $(PROVE) test/e2e/process
 
-reproduce: build ## build twice, in other folders, at other times, by another user: the same bytes?
-	$(PROVE) -v test/e2e/process/reproduce.t
+reproduce: build ## build programs and images twice, in other folders, at other times: the same bytes?
+	$(PROVE) -v test/e2e/process/reproduce.t test/e2e/docker/reproduce.t
 
 # Linked like the products, but with symbols.
 build/size/echo-server: $(SERVER_OBJECTS:%=build/static/%.o) $(SERVER_LIBRARY:%=build/static/%.o)

@@ -28,6 +28,7 @@ my %command   = (
     'plain poll'  => ['build/bench/plain-poll', @ours],
     'log info'    => ['build/echo-server', @logging, 'info',  '--port'],
     'log debug'   => ['build/echo-server', @logging, 'debug', '--port'],
+    'no sandbox'  => ['build/echo-server', '--sandbox', 'off', @ours],
     libuv         => ['build/bench/uv_echo'],
     libevent      => ['build/bench/event_echo'],
     node          => ['node', 'test/bench/peers/node_echo.js'],
@@ -244,6 +245,18 @@ if ('log' =~ /$rows/) {
         sprintf('%.0f at info; both into a file', $info),
         sprintf('ratio %.2f; >= 0.60', $ratio), $ratio >= 0.60);
     $json{log} = { debug => $debug, info => $info };
+}
+
+# ---- the sandbox ---------------------------------------------------------------------------
+for my $case (['50 connections, messages/s', 'pingpong', 50], ['connect-send-receive-close, per s', 'cycles', 50]) {
+    next if 'sandbox' !~ /$rows/;
+    my ($what, @load) = (@$case, 0, 64, $seconds);
+    my $r = interleave(['echo-server', @load], ['no sandbox', @load]);
+    my ($with, $without) = map { $r->{"$_ @load"}{messages_per_s} } 'echo-server', 'no sandbox';
+    my $ratio = quotient($r, 'messages_per_s', "echo-server @load", "no sandbox @load");
+    row("in its sandbox, $what", sprintf('%.0f', $with), sprintf('%.0f without', $without),
+        sprintf('ratio %.2f; >= 0.95', $ratio), $ratio >= 0.95);
+    $json{"sandbox_$load[0]"} = { with => $with, without => $without };
 }
 
 # ---- against the peers ---------------------------------------------------------------------

@@ -75,32 +75,6 @@ for my $kit (0, 1) {
     system "docker rmi echolab-test:kit$kit >/dev/null 2>&1";
 }
 
-# Built again from another folder, without the cache: the same layer, bit by bit.
-{
-    my $copy = temp_dir() . '/elsewhere';
-    system('mkdir', $copy) == 0 && system('cp', '-r', 'Makefile', 'src', 'compose', 'LICENSE', 'docs', '.dockerignore', 'Dockerfile.server', 'Dockerfile.client', $copy) == 0 or die;
-    system('find', $copy, '-exec', 'touch', '{}', '+');
-    for my $kit (0, 1) {
-        my @layers;
-        for my $dir ('.', $copy) {
-            my ($code, $out) = command("DOCKER_BUILDKIT=$kit CACHE=no SOURCE_DATE_EPOCH=1700000000 SERVER_IMAGE=echolab-test:again $dir/compose/images.sh server");
-            last if $out =~ /buildx component is missing/;
-            is($code, 0, 'built without the cache') or diag $out;
-            my $image = inspect('echolab-test:again');
-            is($image->{Config}{Labels}{'org.opencontainers.image.created'}, '2023-11-14T22:13:20Z', '... created at SOURCE_DATE_EPOCH');
-            push @layers, join ' ', @{ $image->{RootFS}{Layers} };
-        }
-      SKIP: {
-            skip 'this docker client has no buildx', 1 if !@layers;
-            is($layers[0], $layers[1], ($kit ? 'BuildKit' : 'the classic builder') . ': the same layer from another folder');
-        }
-    }
-    my ($code, $out) = command('SOURCE_DATE_EPOCH=tomorrow compose/images.sh server');
-    is($code, 1, 'a wrong SOURCE_DATE_EPOCH: exit 1');
-    like($out, qr/SOURCE_DATE_EPOCH='tomorrow' is no time; allowed: /, '... told why');
-    system 'docker rmi echolab-test:again >/dev/null 2>&1; rm -r build/images/echolab-test';
-}
-
 # A container on its own, with no option at all.
 {
     my ($id) = `docker run -d --network none echolab-server:latest` =~ /(\w+)/;

@@ -62,6 +62,30 @@ for my $mode ('auto', 'on') {
     is(stop_program($server), 0, 'the server ends with 0');
 }
 
+# ---- a file that look-ups need: written again, then replaced -------------------------------------
+SKIP: {
+    my @unshare = ('unshare', ($> == 0 ? () : '-r'), '-m');
+    skip 'no mount namespaces here', 3 if system("@unshare true 2>/dev/null") != 0;
+    my $etc  = temp_dir() . '/etc';
+    my $text = "127.0.0.1 localhost\n";
+    my $write = sub { my ($name, $what) = @_; open my $out, '>', "$etc/$name" or die; print $out $what; close $out };
+    mkdir $etc;
+    $write->('hosts',       $text);
+    $write->('resolv.conf', "nameserver 127.0.0.1\n");
+    my $server = start_server(_env => \%on);
+    my $client = start_program(['build/echo-client', '--server-address', "localhost:$server->{port}", '--loop-lapse', '0s', '--loop-period', '20ms', '--timeout', '200ms'],
+        env => \%on, wrap => [@unshare, 'sh', '-c', 'mount --bind "$0" /etc && exec "$@"', $etc]);
+    ok(wait_for_log($client, qr/N\S+3 sent/), 'a client of a name talks');
+    $write->('hosts', "127.0.0.1 other\n$text");
+    my ($n) = log_of($client) =~ /N\D+(\d+) sent\n\z/;
+    ok(wait_for(sub { log_of($client) =~ /N\D+${\($n + 5)} sent/ }), '... /etc/hosts is written again: it goes on');
+    $write->('new', $text);
+    rename "$etc/new", "$etc/hosts" or die;
+    ok(wait_for_log($client, qr{not resolved: .*; the sandbox cannot read the new /etc/hosts$}m), '... replaced by another file: it says why the name is not found');
+    stop_program($client);
+    stop_program($server);
+}
+
 # ---- stopped and gone on with, watched by a tracer (restart_syscall) ---------------------------
 {
     my $server = start_server(_env => \%on);
