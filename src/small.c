@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* The C library's headers have names of their own for the parameters. */
-/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name,performance-no-int-to-ptr)
+ */
 
 /* Exchange two elements of `size` bytes. */
 static void exchange(char *a, char *b, size_t size)
@@ -45,4 +46,5 @@ char *strstr(const char *text, const char *wanted)
     return (char *)(size_t)text; /* as the standard says: without its const */
 }
 
-/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name,performance-no-int-to-ptr)
+ */
