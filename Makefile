@@ -104,7 +104,7 @@ pollset_wrap := -Wl,--wrap=poll,--wrap=clock_gettime,--wrap=sigio_open,--wrap=si
 
 .PHONY: all build sbom config images pins lab-setup compose up logs ps netcat down demo \
         docker-image docker-compose-up docker-compose-logs docker-compose-down \
-        check-setup check fault aarch64 reproduce size fuzz fuzz-setup soak coverage e2e test bench-setup bench lint format setup clean help
+        check-setup check fault aarch64 aarch64-vm reproduce size fuzz fuzz-setup soak coverage e2e test bench-setup bench lint format setup clean help
 
 all: build/echo-server build/echo-client ## build both programs: build/echo-server, build/echo-client
 build: all ## the same as all
@@ -352,6 +352,10 @@ $(CROSS)/echo-%: $(CROSS)/bin/echo-% test/qemu-aarch64.sh
 aarch64: $(CROSS)/echo-server $(CROSS)/echo-client ## cross build for aarch64, the process tests under qemu-user
 	ECHOLAB_BUILD=$(CROSS) ECHOLAB_SANDBOX=off $(PROVE) test/e2e/process
 
+aarch64-vm: $(CROSS)/echo-server $(CROSS)/echo-client ## the programs for aarch64 in their sandbox, on a kernel in a virtual machine
+	@compose/setup.sh vm
+	$(PROVE) -v test/e2e/vm
+
 reproduce: build ## build programs and images twice, in other folders, at other times: the same bytes?
 	$(PROVE) -v test/e2e/process/reproduce.t test/e2e/docker/reproduce.t
 
@@ -418,7 +422,7 @@ bench: bench-setup build $(BENCH_PROGRAMS) ## the server against itself and its 
 RUNS    := 5
 SECONDS := 1
 
-SCRIPTS := $(wildcard compose/*.sh test/*.sh test/*/*.sh) .ci/run
+SCRIPTS := $(wildcard compose/*.sh test/*.sh test/*/*.sh test/*/*/*.sh) .ci/run
 
 lint: $(INIH_HEADER) ## clang-format, clang-tidy, cppcheck, shellcheck, perl -c
 	@compose/setup.sh lint
@@ -441,7 +445,7 @@ clean: ## remove what was built (images stay)
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 
 # What each object was made from, as the compiler saw it.

@@ -2,7 +2,7 @@
 # Installs what the given groups need and this machine lacks, from Debian's packages.
 # Each package is printed before it is installed; what is already there is left alone.
 #
-#   setup.sh GROUP...     groups: build check lint lab base fuzz cross bench
+#   setup.sh GROUP...     groups: build check lint lab base fuzz cross vm bench
 #
 # Environment: SETUP=no forbids every change: what is missing is printed instead (exit 1).
 # Exit: 0 nothing is missing (any more); 1 something is missing and could not be had; 2 usage.
@@ -41,6 +41,8 @@ fuzz clang clang
 cross aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
 cross qemu-aarch64 qemu-user
 cross mmdebstrap mmdebstrap
+vm qemu-system-aarch64 qemu-system-arm
+vm cpio cpio
 bench /usr/include/uv.h libuv1-dev
 bench /usr/include/event2/event.h libevent-dev
 bench node nodejs
@@ -128,12 +130,12 @@ start_engine()
     done
 }
 
-[ $# -gt 0 ] || { echo "usage: setup.sh GROUP... (build check lint lab base fuzz cross bench)" >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: setup.sh GROUP... (build check lint lab base fuzz cross vm bench)" >&2; exit 2; }
 for group in "$@"; do
     case $group in
-    build | check | lint | lab | base | fuzz | cross | bench) ;;
+    build | check | lint | lab | base | fuzz | cross | vm | bench) ;;
     *)
-        echo "setup: unknown group '$group'; allowed: build check lint lab base fuzz cross bench" >&2
+        echo "setup: unknown group '$group'; allowed: build check lint lab base fuzz cross vm bench" >&2
         exit 2
         ;;
     esac
