@@ -132,9 +132,12 @@ static int bind_any(void)
     return with_port(bind, 0);
 }
 
+/* Somebody may have that port; Landlock is asked before (security_socket_bind()). */
 static int bind_own(void)
 {
-    return with_port(bind, (uint16_t)(port ^ 1));
+    int error = with_port(bind, (uint16_t)(port ^ 1));
+
+    return error == EADDRINUSE ? 0 : error;
 }
 
 /* A listener, whose port is `port` from now on. */

@@ -157,6 +157,12 @@ static void test_every_number(size_t user)
 
     for (long number = 0; number < 2 * NUMBERS; number++) {
         long call = number < NUMBERS ? number : X32 + number - NUMBERS;
+
+        /* It goes on with what the stack happens to hold. That it is allowed is seen in the
+         * process tests: no handler could return otherwise. */
+        if (call == SYS_rt_sigreturn) {
+            continue;
+        }
         bool is_denied = try(users, call, nonsense) == VIOLATION;
 
         denied += is_denied;
@@ -260,14 +266,14 @@ static void test_other_machine(void)
 /* ---- the end of a violation ------------------------------------------------------------
  */
 
-static void *violate(void *argument)
+__attribute__((unused)) static void *violate(void *argument)
 {
     (void)argument;
     syscall(SYS_getppid);
     return NULL;
 }
 
-static void test_threads(void)
+__attribute__((unused)) static void test_threads(void)
 {
     pid_t pid = fork();
 
@@ -301,7 +307,7 @@ static void test_threads(void)
     is_int(status_of(pid), 128 + SIGSYS, "... with SIGSYS blocked, by that signal");
 }
 
-static void *wait_for_end(void *argument)
+__attribute__((unused)) static void *wait_for_end(void *argument)
 {
     const int *hold = argument;
     char byte;
@@ -311,7 +317,7 @@ static void *wait_for_end(void *argument)
     return NULL;
 }
 
-static void test_older_threads(void)
+__attribute__((unused)) static void test_older_threads(void)
 {
     pid_t pid = fork();
 
@@ -424,8 +430,12 @@ int main(void)
     }
     test_arguments();
     test_other_machine();
+#ifdef __GLIBC__
+    skip("the list is for musl's threads: glibc's make other calls when they start");
+#else
     test_threads();
     test_older_threads();
+#endif
     test_message(false);
     test_message(true);
     test_refused();
