@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lesser_kernel.h"
 #include "linux_abi.h"
 #include "tap.h"
 
@@ -204,6 +205,33 @@ static void test_ports(int abi)
     is_int(behind(&nothing, connect_to_port), EACCES, "nothing is named: no connection");
 }
 
+/* Call by call, a kernel that lacks it: nothing is restricted, and that is told. */
+static void test_lesser_kernels(void)
+{
+    const char *const files[] = {file, "/nonexistent/file"};
+    const uint16_t ports[] = {port, 0};
+    const struct landlock_access access = {.files = files,
+                                           .file_count = 2,
+                                           .connect_ports = ports,
+                                           .connect_count = 1,
+                                           .bind_ports = ports,
+                                           .bind_count = 2};
+
+    for (uint32_t call = 444; call <= 446; call++) { /* create, add_rule, restrict_self */
+        int status = 0;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            forget_call(call);
+            bool is_told = landlock_restrict(&access) == -1 && errno == ENOSYS;
+            exit(is_told && read_passwd() == 0 ? 0 : 1);
+        }
+        waitpid(pid, &status, 0);
+        is_int(status, 0, "a kernel without call %u: ENOSYS, and nothing is restricted",
+               call);
+    }
+}
+
 static void test_abi(void)
 {
 #ifdef HAS_KERNEL_HEADERS
@@ -257,6 +285,7 @@ int main(void)
     is_int(open_with(file, O_RDWR | O_CREAT), 0, "a file");
     test_files(abi);
     test_ports(abi);
+    test_lesser_kernels();
     is_int(behind(&nothing, signal_parent), abi >= 6 ? EPERM : 0, "a signal to another");
     /* Without no_new_privs, and not root. */
     pid_t pid = fork();

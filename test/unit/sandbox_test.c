@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lesser_kernel.h"
 #include "linux_abi.h"
 #include "log.h"
 #include "tap.h"
@@ -26,21 +27,6 @@ static int status_of(pid_t pid)
 
     waitpid(pid, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-/* From now on this process's kernel does not know the call. */
-static void forget_call(uint32_t number)
-{
-    const struct bpf_instruction filter[] = {
-        {BPF_LOAD_WORD, 0, 0, SECCOMP_AT_NUMBER},
-        {BPF_IF_EQUAL, 0, 1, number},
-        {BPF_RETURN, 0, 0, 0x00050000 | ENOSYS}, /* SECCOMP_RET_ERRNO */
-        {BPF_RETURN, 0, 0, SECCOMP_ALLOW},
-    };
-    struct bpf_program program = {4, filter};
-
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    syscall(SYS_seccomp, SECCOMP_SET_FILTER, 0, &program);
 }
 
 /* Enter as a server does, on a kernel that forgot a call (0: none), and take a step. The

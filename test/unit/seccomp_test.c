@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lesser_kernel.h"
 #include "linux_abi.h"
 #include "tap.h"
 #include "thread.h"
@@ -392,6 +393,12 @@ static void test_refused(void)
         syscall(SYS_exit_group, is_good ? 0 : 1);
     }
     is_int(status_of(pid), 0, "without no_new_privs the kernel refuses: EACCES");
+    pid = fork();
+    if (pid == 0) {
+        forget_call(SYS_seccomp);
+        exit(!seccomp_restrict(SECCOMP_SERVER | SECCOMP_NAMES) && errno == ENOSYS ? 0 : 1);
+    }
+    is_int(status_of(pid), 0, "a kernel without seccomp: ENOSYS");
 }
 
 static void test_abi(void)
