@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,7 +28,7 @@ struct check {
     uint32_t mask, value;
 };
 
-#define CHECKS 2
+#define CHECKS 3
 
 /* A call that these users may make with any arguments. */
 struct rule {
@@ -60,13 +61,21 @@ struct checked_rule {
 /* What a tracer (strace's injection) puts in a call's place to skip it: does nothing. */
 #define SKIPPED UINT32_MAX
 
+/* fcntl()'s F_SETFL: to be non-blocking, to be armed; the C library adds O_LARGEFILE. */
+#define NO_OTHER_FLAG (~(uint32_t)(O_NONBLOCK | O_ASYNC | O_LARGEFILE))
+
+/* musl's SIGRTMIN, which sigio uses. */
+#define READY_SIGNAL 35
+
+/* Whoever could catch SIGSYS could go on after a call that was refused. */
+#define SIGSYS_BIT 0x10
+
 /* SIOCGIFINDEX of linux/sockios.h: the index of an interface by its name. */
 #define INTERFACE_INDEX 0x8933
 
 /* Looked for from the top, so the most frequent ones come first. */
 static const struct rule rules[] = {
     {SYS_recvfrom, ALL},
-    {SYS_sendto, ALL},
 #ifdef SYS_poll
     {SYS_poll, ALL},
 #endif
@@ -75,6 +84,7 @@ static const struct rule rules[] = {
     {SYS_write, ALL},
     {SYS_close, ALL},
     {SYS_accept4, SECCOMP_SERVER},
+    {SYS_accept, SECCOMP_SERVER}, /* the C library, when accept4() fails with EINVAL */
     {SYS_shutdown, ALL},
     {SYS_connect, CLIENTS},
     {SYS_setsockopt, CLIENTS},
@@ -90,7 +100,6 @@ static const struct rule rules[] = {
     {SYS_sched_yield, ALL},
     {SYS_rt_sigreturn, ALL},
     {SYS_rt_sigprocmask, ALL},
-    {SYS_rt_sigaction, ALL},
     {SYS_restart_syscall, ALL},
     {SYS_exit, ALL},
     {SYS_exit_group, ALL},
@@ -100,50 +109,48 @@ static const struct rule rules[] = {
     {SYS_bind, SECCOMP_SOURCES | SECCOMP_NAMES},
     {SYS_readv, SECCOMP_NAMES},
     {SYS_recvmsg, SECCOMP_NAMES},
-    {SYS_sendmsg, SECCOMP_NAMES},
 };
 
-#define SOCKETS(users, family, kind)                                                       \
-    {                                                                                      \
-        SYS_socket, users,                                                                 \
-        {                                                                                  \
-            {LOW(0), EXACTLY, family},                                                     \
-            {                                                                              \
-                LOW(1), SOCKET_KIND, kind                                                  \
-            }                                                                              \
-        }                                                                                  \
-    }
+/* clang-format off */
+#define SOCKETS(users, family, kind, protocol)                                             \
+    {SYS_socket, users, {{LOW(0), EXACTLY, family}, {LOW(1), SOCKET_KIND, kind},           \
+                         {LOW(2), EXACTLY, protocol}}}
 
 static const struct checked_rule checked_rules[] = {
+    {SYS_sendto, ALL, {{LOW(3), MSG_FASTOPEN, 0}}}, /* connects, and Landlock is not asked */
+    {SYS_sendmsg, SECCOMP_NAMES, {{LOW(2), MSG_FASTOPEN, 0}}},
     {SYS_ioctl, ALL, {{LOW(1), EXACTLY, TIOCOUTQ}}},
     {SYS_ioctl, SECCOMP_LOAD, {{LOW(1), EXACTLY, TIOCGWINSZ}}},
     {SYS_ioctl, SECCOMP_NAMES, {{LOW(1), EXACTLY, INTERFACE_INDEX}}},
-    {SYS_fcntl, ARMING, {{LOW(1), EXACTLY, F_SETFL}}},
-    {SYS_fcntl, ARMING, {{LOW(1), EXACTLY, F_SETSIG}}},
+    {SYS_fcntl, ALL, {{LOW(1), EXACTLY, F_SETFL}, {LOW(2), NO_OTHER_FLAG, 0}}},
+    {SYS_fcntl, ALL, {{LOW(1), EXACTLY, F_SETFD}}},
+    {SYS_fcntl, ARMING, {{LOW(1), EXACTLY, F_SETSIG}, {LOW(2), EXACTLY, READY_SIGNAL}}},
     {SYS_fcntl, ARMING, {{LOW(1), EXACTLY, F_SETOWN_EX}}},
-    {SYS_fcntl, SECCOMP_NAMES, {{LOW(1), EXACTLY, F_SETFD}}},
-    {SYS_prlimit64,
-     SECCOMP_SERVER,
-     {{LOW(2), EXACTLY, 0}, {HIGH(2), EXACTLY, 0}}}, /* ask */
-    {SYS_tkill, ALL, {{LOW(1), EXACTLY, SIGABRT}}},  /* abort() */
+    {SYS_rt_sigaction, ALL, {{LOW(0), SIGSYS_BIT, 0}}}, /* all that we use, but SIGIO */
+    {SYS_rt_sigaction, ALL, {{LOW(0), EXACTLY, SIGIO}}},
+    {SYS_prlimit64, ARMING, {{LOW(0), EXACTLY, 0}, {LOW(2), EXACTLY, 0},
+                             {HIGH(2), EXACTLY, 0}}}, /* ask, of ourselves */
+    {SYS_tkill, ALL, {{LOW(1), EXACTLY, SIGABRT}}}, /* abort() */
     {SYS_mmap, ALL, {{LOW(2), NOT_RW, 0}}},
     {SYS_mprotect, THREADED, {{LOW(2), NOT_RW, 0}}},
     {SYS_clone, THREADED, {{LOW(0), A_THREAD | NEW_WORLDS, A_THREAD}}},
-    SOCKETS(CLIENTS, AF_INET, SOCK_STREAM),
-    SOCKETS(CLIENTS, AF_INET6, SOCK_STREAM),
-    SOCKETS(SECCOMP_NAMES, AF_INET, SOCK_DGRAM),
-    SOCKETS(SECCOMP_NAMES, AF_INET6, SOCK_DGRAM),
-    SOCKETS(SECCOMP_NAMES, AF_UNIX, SOCK_DGRAM), /* for INTERFACE_INDEX */
+    SOCKETS(CLIENTS, AF_INET, SOCK_STREAM, 0), /* MPTCP would go around Landlock */
+    SOCKETS(CLIENTS, AF_INET6, SOCK_STREAM, 0),
+    SOCKETS(SECCOMP_NAMES, AF_INET, SOCK_DGRAM, 0),
+    SOCKETS(SECCOMP_NAMES, AF_INET6, SOCK_DGRAM, 0),
+    SOCKETS(SECCOMP_NAMES, AF_INET, SOCK_DGRAM, IPPROTO_UDP),
+    SOCKETS(SECCOMP_NAMES, AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
 #ifdef SYS_open
     {SYS_open, SECCOMP_NAMES, {{LOW(1), FOR_WRITING, O_RDONLY}}},
 #endif
     {SYS_openat, SECCOMP_NAMES, {{LOW(2), FOR_WRITING, O_RDONLY}}},
 };
+/* clang-format on */
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
 /* The filter's length at most: head and tail, and the rules with all their checks. */
-#define LENGTH_MAX (7 + 2 * COUNT(rules) + (3 * CHECKS + 3) * COUNT(checked_rules))
+#define LENGTH_MAX (9 + 2 * COUNT(rules) + (3 * CHECKS + 3) * COUNT(checked_rules))
 
 struct assembly {
     size_t length;
@@ -211,6 +218,11 @@ static void assemble(struct assembly *assembly, unsigned users)
         }
     }
     emit_rule(assembly, SKIPPED);
+    if ((users & SECCOMP_NAMES) != 0) {
+        /* The resolver tries MSG_FASTOPEN first and connects when that is not supported. */
+        emit(assembly, BPF_IF_EQUAL, SYS_sendmsg, 0, 1);
+        emit(assembly, BPF_RETURN, SECCOMP_ERRNO | EOPNOTSUPP, 0, 0);
+    }
     emit(assembly, BPF_RETURN, SECCOMP_TRAP, 0, 0);
 }
 

@@ -103,7 +103,6 @@ static const struct {
     {SYS_poll, ~0U},
 #endif
     {SYS_recvfrom, ~0U},
-    {SYS_sendto, ~0U},
     {SYS_shutdown, ~0U},
     {SYS_getsockopt, ~0U},
     {SYS_pipe2, ~0U},
@@ -112,13 +111,13 @@ static const struct {
     {SYS_futex, ~0U},
     {SYS_sched_yield, ~0U},
     {SYS_clock_gettime, ~0U},
-    {SYS_rt_sigaction, ~0U},
     {SYS_rt_sigprocmask, ~0U},
     {SYS_rt_sigreturn, ~0U},
     {SYS_restart_syscall, ~0U},
     {SYS_exit, ~0U},
     {SYS_exit_group, ~0U},
     {SYS_accept4, SECCOMP_SERVER},
+    {SYS_accept, SECCOMP_SERVER},
     {SYS_lseek, SECCOMP_SERVER | SECCOMP_NAMES},
     {SYS_getsockname, SECCOMP_SERVER | SECCOMP_NAMES},
     {SYS_connect, SECCOMP_CLIENT | SECCOMP_LOAD},
@@ -195,12 +194,21 @@ static void test_arguments(void)
         {"ioctl TIOCSTI", 0, SYS_ioctl, {-1, TIOCSTI, 0, 0}},
         {"ioctl TIOCGWINSZ", LOAD, SYS_ioctl, {-1, TIOCGWINSZ, 0, 0}},
         {"ioctl SIOCGIFINDEX", SECCOMP_NAMES, SYS_ioctl, {-1, 0x8933, 0, 0}},
-        {"fcntl F_SETFL", SERVER | LOAD, SYS_fcntl, {-1, F_SETFL, 0, 0}},
-        {"fcntl F_SETSIG", SERVER | LOAD, SYS_fcntl, {-1, F_SETSIG, 0, 0}},
+        {"sendto", ~0U, SYS_sendto, {-1, 0, 0, MSG_NOSIGNAL}},
+        {"sendto that connects", 0, SYS_sendto, {-1, 0, 0, MSG_FASTOPEN}},
+        {"fcntl F_SETFL", ~0U, SYS_fcntl, {-1, F_SETFL, O_NONBLOCK | O_ASYNC, 0}},
+        {"fcntl F_SETFL O_APPEND", 0, SYS_fcntl, {-1, F_SETFL, O_APPEND, 0}},
+        {"fcntl F_SETSIG", SERVER | LOAD, SYS_fcntl, {-1, F_SETSIG, 35, 0}},
+        {"fcntl F_SETSIG SIGKILL", 0, SYS_fcntl, {-1, F_SETSIG, SIGKILL, 0}},
         {"fcntl F_SETOWN_EX", SERVER | LOAD, SYS_fcntl, {-1, F_SETOWN_EX, 0, 0}},
-        {"fcntl F_SETFD", SECCOMP_NAMES, SYS_fcntl, {-1, F_SETFD, 0, 0}},
+        {"fcntl F_SETFD", ~0U, SYS_fcntl, {-1, F_SETFD, 0, 0}},
+        {"sigaction SIGTERM", ~0U, SYS_rt_sigaction, {SIGTERM, -1, 0, 8}},
+        {"sigaction SIGIO", ~0U, SYS_rt_sigaction, {SIGIO, -1, 0, 8}},
+        {"sigaction of sigio", ~0U, SYS_rt_sigaction, {35, -1, 0, 8}},
+        {"sigaction SIGSYS", 0, SYS_rt_sigaction, {SIGSYS, -1, 0, 8}},
         {"fcntl F_DUPFD", 0, SYS_fcntl, {-1, F_DUPFD, 0, 0}},
-        {"prlimit asks", SERVER, SYS_prlimit64, {0, 7, 0, 0}},
+        {"prlimit asks", SERVER | LOAD, SYS_prlimit64, {0, 7, 0, 0}},
+        {"prlimit asks of another", 0, SYS_prlimit64, {1, 7, 0, 0}},
         {"prlimit sets", 0, SYS_prlimit64, {0, 7, 4096, 0}},
         {"prlimit sets from high up", 0, SYS_prlimit64, {0, 7, 1L << 32, 0}},
         {"tkill SIGABRT to nobody", ~0U, SYS_tkill, {-1, SIGABRT, 0, 0}},
@@ -210,7 +218,14 @@ static void test_arguments(void)
         {"socket IPv4 UDP", SECCOMP_NAMES, SYS_socket, {AF_INET, SOCK_DGRAM, 0, 0}},
         {"socket IPv6 UDP", SECCOMP_NAMES, SYS_socket, {AF_INET6, SOCK_DGRAM, 0, 0}},
         {"socket raw", 0, SYS_socket, {AF_INET, SOCK_RAW, 1, 0}},
-        {"socket UNIX datagram", SECCOMP_NAMES, SYS_socket, {AF_UNIX, SOCK_DGRAM, 0, 0}},
+        {"socket UDP by its number",
+         SECCOMP_NAMES,
+         SYS_socket,
+         {AF_INET, SOCK_DGRAM, 17, 0}},
+        {"socket MPTCP", 0, SYS_socket, {AF_INET, stream, 262, 0}},
+        {"socket UDP-Lite", 0, SYS_socket, {AF_INET, SOCK_DGRAM, 136, 0}},
+        {"socket ping", 0, SYS_socket, {AF_INET, SOCK_DGRAM, 1, 0}},
+        {"socket UNIX datagram", 0, SYS_socket, {AF_UNIX, SOCK_DGRAM, 0, 0}},
         {"socket UNIX stream", 0, SYS_socket, {AF_UNIX, SOCK_STREAM, 0, 0}},
         {"socket netlink", 0, SYS_socket, {AF_NETLINK, SOCK_RAW, 0, 0}},
         {"clone a process", 0, SYS_clone, {SIGCHLD, 0, 0, 0}},
@@ -401,6 +416,20 @@ static void test_refused(void)
     is_int(status_of(pid), 0, "a kernel without seccomp: ENOSYS");
 }
 
+/* The resolver goes on with connect() then, which Landlock sees. */
+static void test_fast_open(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        prepare();
+        seccomp_restrict(NAMES);
+        long result = syscall(SYS_sendmsg, -1L, 0L, (long)MSG_FASTOPEN);
+        syscall(SYS_exit_group, result == -1 && errno == EOPNOTSUPP ? 0 : 1);
+    }
+    is_int(status_of(pid), 0, "a message of a name's look-up that connects: not supported");
+}
+
 static void test_abi(void)
 {
 #ifdef HAS_KERNEL_HEADERS
@@ -436,6 +465,7 @@ int main(void)
         test_every_number(user);
     }
     test_arguments();
+    test_fast_open();
     test_other_machine();
 #ifdef __GLIBC__
     skip("the list is for musl's threads: glibc's make other calls when they start");
