@@ -39,6 +39,7 @@ struct client {
     uint16_t port;
     int signals; /* the self-pipe's end */
     struct sandbox sandbox;
+    bool was_refused[RESOLVE_FILES]; /* by their permissions, before the sandbox */
     uint64_t sent;
     uint64_t counts[PROBE_OUTCOMES];
     struct client_times *times;
@@ -110,16 +111,23 @@ static void log_echoed(const struct client *client, const struct probe *probe)
              escape_bytes(shown, sizeof shown, probe->reply, length));
 }
 
+static bool is_refused(const char *file)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+    if (fd == -1) {
+        return errno == EACCES;
+    }
+    close(fd);
+    return false;
+}
+
 /* A file that look-ups need, but that the sandbox does not know: it was put in the place of
  * the one that was there at the start. NULL: none. */
 static const char *hidden_file(const struct client *client)
 {
     for (size_t i = 0; client->sandbox.landlock_abi > 0 && i < RESOLVE_FILES; i++) {
-        int fd = open(resolve_files[i], O_RDONLY | O_CLOEXEC);
-
-        if (fd != -1) {
-            close(fd);
-        } else if (errno == EACCES) {
+        if (!client->was_refused[i] && is_refused(resolve_files[i])) {
             return resolve_files[i];
         }
     }
@@ -322,6 +330,9 @@ static bool enter_sandbox(struct client *client)
         .connect_count = is_numeric ? 1 : 2,
     };
 
+    for (size_t i = 0; i < RESOLVE_FILES; i++) {
+        client->was_refused[i] = is_refused(resolve_files[i]);
+    }
     return sandbox_begin(&client->sandbox, mode, &access) &&
            sandbox_complete(&client->sandbox,
                             SECCOMP_CLIENT | (is_numeric ? 0U : SECCOMP_NAMES));

@@ -17,7 +17,8 @@ struct landlock_access {
 };
 
 /* Deny every access to files but this one, to TCP ports but these (the kernel's ABI 4 and
- * later), and signals and abstract UNIX sockets to others (6 and later). Needs
+ * later; not MSG_FASTOPEN and MPTCP, which seccomp.c denies), and signals and abstract UNIX
+ * sockets to others (6 and later). Needs
  * no_new_privs (PR_SET_NO_NEW_PRIVS, prctl(2)) or CAP_SYS_ADMIN. Returns the kernel's ABI,
  * 1 or more; or -1 with errno: ENOSYS (it has none), EOPNOTSUPP (it is switched off),
  * EPERM, E2BIG (16 layers already), EMFILE ... */

@@ -4,7 +4,8 @@
 
 enum sandbox_mode {
     SANDBOX_AUTO, /* as much as the kernel has; what it refuses is told */
-    SANDBOX_ON,   /* all of it, or the program does not start */
+    SANDBOX_ON, /* no_new_privs, Landlock (as far as the kernel's goes) and seccomp, or the
+                 * program does not start */
     SANDBOX_OFF,
 };
 

@@ -112,9 +112,10 @@ static const struct rule rules[] = {
 };
 
 /* clang-format off */
-#define SOCKETS(users, family, kind, protocol)                                             \
-    {SYS_socket, users, {{LOW(0), EXACTLY, family}, {LOW(1), SOCKET_KIND, kind},           \
-                         {LOW(2), EXACTLY, protocol}}}
+/* AF_INET or AF_INET6, which differ in one bit. */
+#define SOCKETS(users, kind, protocol)                                                     \
+    {SYS_socket, users, {{LOW(0), ~(uint32_t)(AF_INET ^ AF_INET6), AF_INET},               \
+                         {LOW(1), SOCKET_KIND, kind}, {LOW(2), EXACTLY, protocol}}}
 
 static const struct checked_rule checked_rules[] = {
     {SYS_sendto, ALL, {{LOW(3), MSG_FASTOPEN, 0}}}, /* connects, and Landlock is not asked */
@@ -134,18 +135,17 @@ static const struct checked_rule checked_rules[] = {
     {SYS_mmap, ALL, {{LOW(2), NOT_RW, 0}}},
     {SYS_mprotect, THREADED, {{LOW(2), NOT_RW, 0}}},
     {SYS_clone, THREADED, {{LOW(0), A_THREAD | NEW_WORLDS, A_THREAD}}},
-    SOCKETS(CLIENTS, AF_INET, SOCK_STREAM, 0), /* MPTCP would go around Landlock */
-    SOCKETS(CLIENTS, AF_INET6, SOCK_STREAM, 0),
-    SOCKETS(SECCOMP_NAMES, AF_INET, SOCK_DGRAM, 0),
-    SOCKETS(SECCOMP_NAMES, AF_INET6, SOCK_DGRAM, 0),
-    SOCKETS(SECCOMP_NAMES, AF_INET, SOCK_DGRAM, IPPROTO_UDP),
-    SOCKETS(SECCOMP_NAMES, AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
+    SOCKETS(CLIENTS, SOCK_STREAM, 0), /* MPTCP would go around Landlock */
+    SOCKETS(SECCOMP_NAMES, SOCK_DGRAM, 0),
+    SOCKETS(SECCOMP_NAMES, SOCK_DGRAM, IPPROTO_UDP),
 #ifdef SYS_open
     {SYS_open, SECCOMP_NAMES, {{LOW(1), FOR_WRITING, O_RDONLY}}},
 #endif
     {SYS_openat, SECCOMP_NAMES, {{LOW(2), FOR_WRITING, O_RDONLY}}},
 };
 /* clang-format on */
+
+_Static_assert(((AF_INET ^ AF_INET6) & ((AF_INET ^ AF_INET6) - 1)) == 0, "one bit");
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 

@@ -94,7 +94,7 @@ static void make_process(void)
 
 static void execute(void)
 {
-    execl("/bin/true", "true", (char *)NULL);
+    execl("/bin/false", "false", (char *)NULL);
 }
 
 static void make_socket(void)
@@ -158,13 +158,13 @@ static void test_server(void)
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         is_int(enter(SANDBOX_ON, 0, steps[i].step, said, sizeof said), SECCOMP_EXIT,
                "... it cannot %s", steps[i].what);
-        is_int(enter(SANDBOX_OFF, 0, steps[i].step, said, sizeof said), 0,
-               "... with off it can");
+        is_int(enter(SANDBOX_OFF, 0, steps[i].step, said, sizeof said),
+               steps[i].step == execute ? 1 : 0, "... with off it can");
         is_str(said, "", "... and nothing is told");
     }
 }
 
-static void test_lesser_kernels(void)
+static void test_lesser_kernels(bool has_landlock)
 {
     static const struct {
         uint32_t forgotten;
@@ -176,7 +176,10 @@ static void test_lesser_kernels(void)
     };
     char said[512], wanted[256];
 
-    for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++) {
+    /* Where there is no Landlock at all, it is what is missing in each case. */
+    size_t count = has_landlock ? sizeof kernels / sizeof kernels[0] : 1;
+
+    for (size_t i = 0; i < count; i++) {
         uint32_t forgotten = kernels[i].forgotten;
 
         is_int(enter(SANDBOX_ON, forgotten, nothing, said, sizeof said), kernels[i].code,
@@ -194,8 +197,10 @@ static void test_lesser_kernels(void)
     }
     is_int(enter(SANDBOX_AUTO, LANDLOCK_CALL, open_passwd, said, sizeof said), SECCOMP_EXIT,
            "without Landlock there is still seccomp");
-    is_int(enter(SANDBOX_AUTO, SYS_seccomp, execute, said, sizeof said), 0,
-           "without seccomp there is still Landlock: a program is not executed");
+    if (has_landlock) {
+        is_int(enter(SANDBOX_AUTO, SYS_seccomp, execute, said, sizeof said), 0,
+               "without seccomp there is still Landlock: a program is not executed");
+    }
 }
 
 #endif
@@ -207,12 +212,14 @@ int main(void)
     (void)connect_away, (void)kill_parent;
     test_other_library();
 #else
-    if (syscall(LANDLOCK_CALL, NULL, 0, LANDLOCK_ASK_VERSION) < 1) {
-        skip("this kernel has no Landlock");
-    } else {
+    bool has_landlock = syscall(LANDLOCK_CALL, NULL, 0, LANDLOCK_ASK_VERSION) >= 1;
+
+    if (has_landlock) {
         test_server();
+    } else {
+        skip("this kernel has no Landlock");
     }
-    test_lesser_kernels();
+    test_lesser_kernels(has_landlock);
 #endif
     return done();
 }
