@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 least=95
-rm -f build/cov/*.gcda
+find build/cov -name '*.gcda' -delete
 prove -e '' "$@"
 FAULT_CORE=1 ECHOLAB_BUILD=build/cov prove -Itest/lib test/e2e/process test/fault/checker.t test/fault/floods.t
 # (Its dynamic linker makes system calls of other kinds, too.)
@@ -17,7 +17,7 @@ FAULT_CALLS='socket|setsockopt|connect|getsockopt|sendto|recvfrom|poll|shutdown|
 # gcov writes where it runs, and looks for src/ from there.
 mkdir -p build/cov/lines
 ln -sfn ../../../src build/cov/lines/src
-(cd build/cov/lines && gcov --branch-counts --branch-probabilities ../*.gcda >../gcov.log 2>&1)
+(cd build/cov/lines && find .. -name '*.gcda' -exec gcov --preserve-paths --branch-counts --branch-probabilities {} + >../gcov.log 2>&1)
 
 # gcov.log: File 'src/x.c', then its lines and branches.
 awk -v least="$least" '
@@ -30,10 +30,10 @@ awk -v least="$least" '
     }
     /^Taken at least once/ { split($4, a, ":"); branch_of[file] = a[2] }
     END {
-        printf "%-24s %6s %8s %9s\n", "file", "lines", "run", "branches"
-        for (file in n) printf "%-24s %6d %7.1f%% %9s\n", file, n[file], line_of[file], branch_of[file] | "sort"
+        printf "%-32s %6s %8s %9s\n", "file", "lines", "run", "branches"
+        for (file in n) printf "%-32s %6d %7.1f%% %9s\n", file, n[file], line_of[file], branch_of[file] | "sort"
         close("sort")
-        printf "%-24s %6d %7.1f%%\n", "all", all, 100 * covered / all
+        printf "%-32s %6d %7.1f%%\n", "all", all, 100 * covered / all
         if (100 * covered / all < least) { printf "less than %d %% of the lines ran\n", least; exit 1 }
     }' build/cov/gcov.log
 echo "lines that did not run: grep -n '#####' build/cov/lines/*.gcov"

@@ -13,8 +13,10 @@ fi
 # shellcheck disable=SC2016 # the format is apt's
 uri=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | sort -u | head -n 1)
 [ -n "$uri" ] || { echo "fetch-compose-2: apt knows no package source" >&2; exit 1; }
+dir=
+trap 'trap "" HUP INT TERM; [ -z "$dir" ] || rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir/lists/partial" "$target"
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri trixie main" \
     >"$dir/sources.list"

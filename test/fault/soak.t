@@ -16,8 +16,7 @@ enter_own_network();
 
 sub sample {
     my ($pid) = @_;
-    my ($rss) = slurp("/proc/$pid/status") =~ /VmRSS:\s+(\d+)/;
-    return ($rss, open_fds($pid));
+    return (rss_kib($pid), open_fds($pid));
 }
 
 # The slope by least squares, and half of the width of its interval. Neighbouring samples are
@@ -59,20 +58,21 @@ sub is_flat {
     my ($slope, $half) = slope(\@x, [map { 1000 + 0.5 * $_ + ($_ % 7) } @x]);
     ok($slope > $half, 'a leak of 0.5 KiB/s under noise is seen');
     ($slope, $half) = slope(\@x, [map { 1000 + ($_ * 7919 % 13) } @x]);
-    ok(abs $slope <= $half, 'noise alone is not taken for one');
+    ok(abs $slope <= $half, 'noise alone is not taken for a leak');
 }
 
 # However long it lasts, the idle connections stay.
 my $server = start_server('log-level' => 'warn', 'idle-timeout' => '0s', port => 47111, _stdout => temp_dir() . '/log', _wrap => ['prlimit', '--nofile=20000:20000']);
 my $first = wait_for(sub { connect_to(47111) });
-ok($first, 'it listens');
-is(echo_of($first, 'x'), 'x', '... and answers');
+ok($first, 'the server listens');
+is(echo_of($first, 'x'), 'x', 'the server answers');
 my @common = ("$Echolab::build/echo-client", '--load', '127.0.0.1:47111', '--json', '--duration', $seconds . 's');
 my $before = open_fds($server->{pid});
-my @loads = (
-    start_program([@common, '--connections', 50, '--rate', 2000]),
-    start_program([@common, '--connections', 20, '--reconnect', '--source', '127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5']),
-    start_program([@common, '--connections', 2, '--size', '1MiB', '--rate', 20]),
+my %loads = (
+    'a load on 50 steady connections' => start_program([@common, '--connections', 50, '--rate', 2000]),
+    'a load with a connection per message' =>
+        start_program([@common, '--connections', 20, '--reconnect', '--source', '127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5']),
+    'a load of large messages' => start_program([@common, '--connections', 2, '--size', '1MiB', '--rate', 20]),
 );
 my @idle = map { connect_to(47111) } 1 .. 500;
 my (@time, @rss, @fds);
@@ -88,10 +88,10 @@ while (time - $start < $seconds - 1) {
 is_flat('resident memory', 'KiB', 8.1, \@time, \@rss);
 is_flat('descriptors', 'open', 0, \@time, \@fds);
 my ($connects, $messages) = (0, 0);
-for my $load (@loads) {
-    my $code = exit_of($load, 30);
-    my $r = eval { decode_json(log_of($load)) } // {};
-    is(join(' ', $code // 'none', $r->{messages_lost} // 'none'), '0 0', 'a load ends with 0 and loses nothing');
+for my $name (sort keys %loads) {
+    my $code = exit_of($loads{$name}, 30);
+    my $r = eval { decode_json(log_of($loads{$name})) } // {};
+    is(join(' ', $code // 'none', $r->{messages_lost} // 'none'), '0 0', "$name: it ends with 0 and loses nothing");
     $connects += $r->{connects} // 0;
     $messages += $r->{messages_echoed} // 0;
 }
@@ -100,6 +100,6 @@ is($right, 500, 'the idle ones are still served');
 ok(wait_for(sub { open_fds($server->{pid}) == $before + 500 }), 'after all of it, descriptors are open for the idle ones only')
     or diag("$before before, " . open_fds($server->{pid}) . ' now');
 close $_ for @idle, $first;
-is(stop_program($server), 0, 'exit 0');
+is(stop_program($server), 0, 'the server ends with 0');
 note("$connects connections, $messages messages in $seconds s");
 done_testing;

@@ -1,18 +1,18 @@
 /* A configuration out of the fuzzer's bytes: a program, its command line, its environment,
  * and the rest is the INI file. Every mistake is one printable line, and what is accepted
  * reads the same again after --print-config. */
-#include "config.h"
+#include "config/config.h"
 
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "client_config.h"
-#include "escape.h"
-#include "format.h"
+#include "client/client_config.h"
+#include "base/escape.h"
+#include "base/format.h"
 #include "fuzz.h"
-#include "server_config.h"
+#include "server/server_config.h"
 
 #define PIECES_MAX 6
 #define TEXT_MAX   256
@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         if (below(2) == 0) {
             piece(arguments[i]);
         } else {
-            config_option_name(program, any_key(program), key_name);
+            config_option_name(any_key(program), key_name);
             format(arguments[i], sizeof arguments[i], "--%s=%s", key_name, piece(text));
         }
         argv[argc++] = arguments[i];
@@ -116,10 +116,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     char **before = environ;
     environ = ours;
     mistakes = 0;
-    int wish = config_load(program, argc, argv, &values, on_mistake, NULL);
+    int action = config_load(program, argc, argv, &values, on_mistake, NULL);
     environ = none;
-    PROMISE((wish == CONFIG_MISTAKES) == (mistakes > 0));
-    if (wish == CONFIG_RUN || wish == CONFIG_CHECK || wish == CONFIG_PRINT) {
+    PROMISE((action == CONFIG_EXIT) == (mistakes > 0));
+    if (action == CONFIG_RUN || action == CONFIG_CHECK || action == CONFIG_PRINT) {
         first.used = second.used = 0;
         config_print(program, &values, on_print, &first);
         first.half = first.used / 2;

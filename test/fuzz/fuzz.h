@@ -1,4 +1,5 @@
-/* fuzz: what the fuzz targets share: choices taken from the fuzzer's bytes, and promises.
+/* fuzz: what the fuzz targets share: model.h's choices, taken from the fuzzer's bytes, and
+ * its promises, of which a broken one ends the process. One file of a target includes it.
  *
  * A target is a world that the bytes steer, a model that knows what must happen, and the
  * code of src/ between them. Built with FUZZ_CONTROL, the model or the world is wrong in
@@ -11,17 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "model.h"
+
 #ifndef FUZZ_CONTROL
 #define FUZZ_CONTROL 0
 #endif
-
-#define PROMISE(condition)                                                                 \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition);        \
-            abort();                                                                       \
-        }                                                                                  \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
@@ -29,8 +24,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 static const uint8_t *fuzz_bytes;
 static size_t fuzz_left;
 
-/* The next choice, 0 to n - 1; 0 when the input is used up. n is 65536 at most. */
-__attribute__((unused)) static unsigned below(unsigned n)
+void promise_broken(const char *file, int line, const char *condition)
+{
+    fprintf(stderr, "%s:%d: broken: %s\n", file, line, condition);
+    abort();
+}
+
+/* 0 when the input is used up. n is 65536 at most. */
+unsigned below(unsigned n)
 {
     unsigned value = 0;
 

@@ -7,7 +7,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $seconds = $ENV{FUZZ_SECONDS} // 10;
-my @targets = qw(config echo load_stream pollset);
+my @targets = qw(config echo http load_stream pollset);
 plan skip_all => 'no clang with libFuzzer here' if !-x 'build/fuzz/echo_fuzz';
 
 sub output_of {
@@ -35,14 +35,15 @@ for my $name (@targets) {
         my ($code, $text) = fuzz($program, $name, $seconds);
         my ($runs) = $text =~ /number_of_executed_units: (\d+)/;
         my ($covered) = $text =~ /.*cov: (\d+)/s;
-        is($code, 0, sprintf '%s%s: %d executions, %d edges covered', $name, $kind eq 'msan' ? ' (MSan)' : '', $runs // 0, $covered // 0)
+        my $who = $name . ($kind eq 'msan' ? ' (MSan)' : '');
+        is($code, 0, sprintf '%s: no fault in %d executions, %d edges covered', $who, $runs // 0, $covered // 0)
             or diag $text =~ s/.*(?=\n(?:==|\S+: broken))//sr, "\nagain: $program build/fuzz/$name-*";
-        cmp_ok($runs // 0, '>', 100 * $seconds, '... it ran');
+        cmp_ok($runs // 0, '>', 100 * $seconds, "$who: it ran at least 100 times a second");
     }
     my $t = time;
     my ($code, $text) = fuzz("build/fuzz/${name}_control", $name, 60);
     like($text, qr/broken: /, sprintf '%s: the control\'s fault is found in %.1f s', $name, time - $t);
-    isnt($code, 0, '... and told');
+    isnt($code, 0, "$name: the control ends with an error");
     unlink glob "build/fuzz/$name-*" if $text =~ /broken: /;
 }
 done_testing;

@@ -1,6 +1,6 @@
 /* The client's verifier against a server that does anything: right bytes are taken however
  * they are cut, and the first wrong one is found at its place. */
-#include "load_stream.h"
+#include "load/load_stream.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static void learn(void)
     load_stream_begin(&shape, &shadow, 1, 1);
     PROMISE(load_stream_fill(&shape, &shadow, message, shape.size) == shape.size);
     load_stream_sent(&shape, &shadow, shape.size);
-    PROMISE(load_stream_take(&shape, &shadow, message, &taken, 1) == LOAD_COMPLETE);
+    PROMISE(load_stream_receive(&shape, &shadow, message, &taken, 1) == LOAD_COMPLETE);
     begun++;
 }
 
@@ -119,7 +119,7 @@ static void receive(void)
 
     while (at < length) {
         size_t taken = length - at, right = 0;
-        enum load_taken expected = LOAD_PART;
+        enum load_verdict expected = LOAD_PART;
 
         now_ns++;
         for (; right < taken && expected == LOAD_PART; right++) {
@@ -140,7 +140,8 @@ static void receive(void)
             }
         }
         PROMISE(right > 0 || expected != LOAD_PART);
-        enum load_taken got = load_stream_take(&shape, &stream, bytes + at, &taken, now_ns);
+        enum load_verdict got =
+            load_stream_receive(&shape, &stream, bytes + at, &taken, now_ns);
         PROMISE(got == expected);
         if (got == LOAD_SURPLUS) {
             give_up();

@@ -1,44 +1,33 @@
 /* The poll set in the made-up world of its unit test, steered by the fuzzer's bytes. */
-#include "pollset.h"
+#include "io/pollset.h"
+
+#include <errno.h>
 
 #include "fuzz.h"
+#include "pollset_world.h"
 
 #define FDS 24
-
-#include "../unit/pollset_world.h"
-
-/* The control: a kernel that loses a signal and does not say so. */
-static void lose_signal(void)
-{
-    if (FUZZ_CONTROL && told_count > 0 && below(2) == 1) {
-        told_count--;
-    }
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     fuzz_bytes = bytes;
     fuzz_left = length;
-    now_ns = 1000 * CLOCK_S;
-    begin();
-    is_random = true;
-    poll_errno = 0;
+    world_begin(FDS);
+    world.is_random = true;
     while (fuzz_left > 0) {
-        random_step();
+        world_random_step();
         if (below(3) == 0) {
             if (below(64) == 1) {
-                poll_errno = EINTR;
+                world.poll_errno = EINTR;
             }
-            if (!fds[0].is_member) {
-                add(0, POLLIN);
-            } else if (fds[0].wanted == 0) {
-                want(0, POLLIN);
+            world_keep_going();
+            if (FUZZ_CONTROL) {
+                world_lose_wakeup();
             }
-            lose_signal();
-            round_of();
-            PROMISE(pollset_is_sound(set));
+            world_round();
+            PROMISE(pollset_is_sound(world.set));
         }
     }
-    pollset_free(set);
+    world_end();
     return 0;
 }

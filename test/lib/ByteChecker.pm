@@ -1,7 +1,8 @@
 package ByteChecker;
 
 # Talks to an echo server over many connections at once, and accounts for every byte: what was
-# sent, what came back, how it ended, and what the server's own log says it gave back.
+# sent, what came back, how it ended, and what the server's own log says it gave back. Some of
+# the pieces end in an urgent byte (MSG_OOB), which belongs in its place like any other.
 #
 # A verdict for each connection:
 #   whole    all that was sent came back, then the end of stream
@@ -33,7 +34,8 @@ sub open_connection {
         or return { verdict => 'refused' };
     $socket->blocking(0);
     my $bytes = payload($how->{first} + $number, $how->{bytes});
-    return { socket => $socket, local => $socket->sockport, bytes => $bytes, sent => 0, got => '', end => '' };
+    return { socket => $socket, local => $socket->sockport, bytes => $bytes, number => $number,
+        sent => 0, pieces => 0, urgent => 0, got => '', end => '' };
 }
 
 sub close_connection {
@@ -42,13 +44,26 @@ sub close_connection {
     close delete $c->{socket};
 }
 
+# Two of three connections send pieces that end in an urgent byte: the second one, and then
+# every fifth.
+sub is_urgent {
+    my ($c, $how) = @_;
+    return $how->{urgent} && $c->{number} % 3 != 0 && $c->{pieces} % 5 == 1;
+}
+
 # Send the next piece; a talker waits for the echo of the one before.
 sub send_some {
     my ($c, $how) = @_;
     return if $how->{is_talking} && length $c->{got} < $c->{sent};
-    my $left = length($c->{bytes}) - $c->{sent};
-    my $n    = syswrite $c->{socket}, $c->{bytes}, $left < $how->{piece} ? $left : $how->{piece}, $c->{sent};
-    $c->{sent} += $n // 0;
+    my $left  = length($c->{bytes}) - $c->{sent};
+    my $piece = substr $c->{bytes}, $c->{sent}, $left < $how->{piece} ? $left : $how->{piece};
+    my $flags = is_urgent($c, $how) ? MSG_OOB : 0;
+    my $n     = send $c->{socket}, $piece, $flags;
+    if ($n) {
+        $c->{sent} += $n;
+        $c->{pieces}++;
+        $c->{urgent}++ if $flags;
+    }
     $c->{is_ended} = 1 if !defined $n && !$!{EAGAIN} && !$!{EINTR};
     if ($c->{sent} == length $c->{bytes} && !$how->{keep_open}) {
         shutdown $c->{socket}, SHUT_WR;
@@ -92,7 +107,7 @@ sub echoed_by_port {
     my ($log) = @_;
     my (%number, %echoed);
     $number{$1} = $2 while $log =~ /connection (\d+) from \S*:(\d+) accepted/g;
-    while ($log =~ /connection (\d+) (?:closed|cut): [^\n]*?(\d+) bytes echoed/g) {
+    while ($log =~ /connection (\d+) (?:closed|cut): [^\n]*?(\d+) bytes? echoed/g) {
         $echoed{ $number{$1} } = $2 if exists $number{$1};
     }
     $echoed{$_} //= 'open' for values %number;
@@ -111,11 +126,12 @@ sub verdict {
 
 # check_bytes(port, connections => 10, bytes => 1000, piece => 100, seconds => 5,
 #     is_talking => wait for each piece's echo, keep_open => do not half-close,
+#     urgent => 0 for none of them urgent,
 #     during => sub { what else happens; gets the connections }, log => sub { the server's log })
 # The log is asked for after all ended. Returns { verdict => how many } and the connections.
 sub check_bytes {
     my ($port, %how) = @_;
-    %how = (connections => 10, bytes => 1000, piece => 100, seconds => 5, first => 0, %how);
+    %how = (connections => 10, bytes => 1000, piece => 100, seconds => 5, first => 0, urgent => 1, %how);
     my @all = map { open_connection($port, $_, \%how) } 1 .. $how{connections};
     play(\@all, \%how);
     my $echoed = $how{log} ? echoed_by_port($how{log}->(\@all)) : {};

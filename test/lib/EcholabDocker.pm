@@ -42,12 +42,12 @@ sub composes {
     return @found;
 }
 
-# A copy of compose/ and config/ in a folder of its own, as a project of its own.
+# A copy of compose/, tools/ and config/ in a folder of its own, as a project of its own.
 sub new_lab {
     my ($compose) = @_;
     my $dir = tempdir(CLEANUP => 1);
     chmod 0755, $dir;
-    system('cp', '-r', "$top/compose", "$top/config", $dir) == 0 or die;
+    system('cp', '-r', "$top/compose", "$top/tools", "$top/config", $dir) == 0 or die;
     unlink "$dir/compose/lab.yaml";
     my $lab = { dir => $dir, compose => $compose, project => "echolab-test-$$-" . keys %labs };
     return $labs{$dir} = $lab;

@@ -6,21 +6,12 @@ use strict;
 use warnings;
 use Exporter 'import';
 use File::Temp qw(tempdir);
-use IO::Socket::IP;
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 use Echolab;
 
-our @EXPORT = qw(free_port start_on_port in_parallel);
-
-# A port that was free a moment ago.
-sub free_port {
-    my $s = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 1) or die;
-    my $port = $s->sockport;
-    close $s;
-    return $port;
-}
+our @EXPORT = qw(start_on_port in_parallel);
 
 # Start a server that may fail while it starts: it has `port` once it listens, `code` once it
 # ended before that. With port 0 the log tells which; a given one is there once it takes

@@ -1,4 +1,4 @@
-/* lesser_kernel: plays a kernel that does not know one of its system calls. */
+/* lesser_kernel: simulates a kernel that lacks a system call. */
 #ifndef ECHOLAB_LESSER_KERNEL_H
 #define ECHOLAB_LESSER_KERNEL_H
 
@@ -8,9 +8,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "linux_abi.h"
+#include "sandbox/linux_abi.h"
 
-/* From now on this process's kernel answers ENOSYS to the call. */
+/* From now on the call fails with ENOSYS in this process. */
 static void forget_call(uint32_t number)
 {
     const struct bpf_instruction filter[] = {

@@ -1,14 +1,17 @@
-/* tap: the least that a unit test needs to speak TAP (testanything.org), in one header, so
- * that the same tests build with glibc and sanitizers and with static musl.
+/* tap: minimal TAP (testanything.org) for unit tests, in one header, so that the same tests
+ * build with glibc and sanitizers and with static musl.
  *
  *     int main(void)
  *     {
+ *         group("sums");
  *         is_int(1 + 1, 2, "one and one are two");
  *         return done();
  *     }
  *
- * Every check prints one line, and on failure the place and both values. done() prints the
- * plan and returns main's exit code. */
+ * prints "ok 1 - sums: one and one are two" and the plan. Each check prints one line that
+ * says what must hold; its name begins with the group. A failure's name, place and both
+ * values go to stderr, where prove shows them without -v, too. done() prints the plan and
+ * returns main's exit code. */
 #ifndef ECHOLAB_TAP_H
 #define ECHOLAB_TAP_H
 
@@ -25,17 +28,44 @@ static int tap_run, tap_failed;
 #define is_mem(got, wanted, length, ...)                                                   \
     ok(tap_same_mem((got), (wanted), (length)), __VA_ARGS__)
 
-/* The test is not run here; the text says why. */
+/* Skip a test; the text is the reason. */
 #define skip(...) tap_skip(__VA_ARGS__)
 
 #define TAP_FUNCTION __attribute__((unused)) static
 
+/* "group: " or nothing, and the last check's whole name. */
+static char tap_group[128], tap_name[512];
+
+/* The names of all checks from here on begin with this text and a colon. */
+TAP_FUNCTION __attribute__((format(printf, 1, 2))) void group(const char *name, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, name);
+    vsnprintf(tap_group, sizeof tap_group - 2, name, arguments);
+    va_end(arguments);
+    strcat(tap_group, ": ");
+}
+
+/* A line about a failure, on stderr. */
+TAP_FUNCTION __attribute__((format(printf, 1, 2))) void diag(const char *text, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, text);
+    fputs("# ", stderr);
+    vfprintf(stderr, text, arguments);
+    fputs("\n", stderr);
+    va_end(arguments);
+}
+
 TAP_FUNCTION __attribute__((format(printf, 3, 0))) void
 tap_list(const char *verdict, const char *mark, const char *name, va_list arguments)
 {
-    printf("%s %d%s", verdict, ++tap_run, mark);
-    vprintf(name, arguments);
-    printf("\n");
+    strcpy(tap_name, tap_group);
+    vsnprintf(tap_name + strlen(tap_name), sizeof tap_name - strlen(tap_name), name,
+              arguments);
+    printf("%s %d%s%s\n", verdict, ++tap_run, mark, tap_name);
     fflush(stdout);
 }
 
@@ -59,8 +89,8 @@ tap_ok(bool condition, const char *file, int line, const char *name, ...)
     va_end(arguments);
     if (!condition) {
         tap_failed++;
-        printf("# failed at %s:%d\n", file, line);
-        fflush(stdout);
+        diag("failed: %s", tap_name);
+        diag("at %s:%d", file, line);
     }
     return condition;
 }
@@ -68,7 +98,8 @@ tap_ok(bool condition, const char *file, int line, const char *name, ...)
 TAP_FUNCTION bool tap_same_int(long long got, long long wanted)
 {
     if (got != wanted) {
-        printf("#      got: %lld\n# expected: %lld\n", got, wanted);
+        diag("     got: %lld", got);
+        diag("expected: %lld", wanted);
     }
     return got == wanted;
 }
@@ -78,7 +109,8 @@ TAP_FUNCTION bool tap_same_str(const char *got, const char *wanted)
     bool is_same = strcmp(got, wanted) == 0;
 
     if (!is_same) {
-        printf("#      got: %s\n# expected: %s\n", got, wanted);
+        diag("     got: %s", got);
+        diag("expected: %s", wanted);
     }
     return is_same;
 }
@@ -89,7 +121,7 @@ TAP_FUNCTION bool tap_same_mem(const void *got, const void *wanted, size_t lengt
 
     for (size_t i = 0; i < length; i++) {
         if (g[i] != w[i]) {
-            printf("# byte %zu: got 0x%02x, expected 0x%02x\n", i, g[i], w[i]);
+            diag("byte %zu: got 0x%02x, expected 0x%02x", i, g[i], w[i]);
             return false;
         }
     }

@@ -130,7 +130,7 @@ my @checks   = (
     ['5.8', container  => 'publishes no port below 1024', sub { !grep { $_->{HostPort} && $_->{HostPort} < 1024 } published($_) }],
     ['5.9', container  => 'declares the one port at most', sub { !grep { $_ ne '12345/tcp' } keys %{ $_->{Config}{ExposedPorts} // {} } }],
     ['5.9', container  => 'publishes none',           sub { !published($_) && !$_->{HostConfig}{PublishAllPorts} }],
-    ['5.9', process    => 'listens on the one port, or none', sub { listening($_->{pid}) eq $_->{ports} }],
+    ['5.9', process    => 'listens on its own port and the admin port only', sub { listening($_->{pid}) eq $_->{ports} }],
     ['5.10', container => "does not share the host's network", is_not(NetworkMode => 'host')],
     ['5.10', process   => 'has a network namespace of its own', own('net')],
     ['5.11', container => 'has a memory limit',       sub { $_->{HostConfig}{Memory} > 0 }],
@@ -156,7 +156,7 @@ my @checks   = (
     ['5.26', container => 'can gain no privilege',    sub { is_option('^no-new-privileges(?:[=:]true)?$') }],
     ['5.26', process   => 'has NoNewPrivs set',       sub { $_->{status} =~ /^NoNewPrivs:\s+1$/m }],
     ['5.27', healthy   => 'is healthy',               sub { ($_->{State}{Health}{Status} // '') eq 'healthy' }],
-    ['5.29', container => 'has a limit of processes', sub { ($_->{HostConfig}{PidsLimit} // 0) > 0 }],
+    ['5.29', container => 'has a limit of processes, with room for 64 threads', sub { ($_->{HostConfig}{PidsLimit} // 0) >= 80 }],
     ['5.30', container => 'is in no default network', sub {
         !grep { /^(?:bridge|default)$/ } $_->{HostConfig}{NetworkMode}, keys %{ $_->{NetworkSettings}{Networks} } }],
     ['5.31', container => "does not ask for the host's users", is_not(UsernsMode => 'host')],
@@ -191,8 +191,8 @@ sub doc_faults {
 
 my %name = (server => $ENV{SERVER_IMAGE} // 'echolab-server:latest', client => $ENV{CLIENT_IMAGE} // 'echolab-client:latest');
 for my $name (sort keys %name) {
-    my ($code, $out) = command("compose/images.sh $name");
-    is($code, 0, "the $name image") or die $out;
+    my ($code, $out) = command("tools/images.sh $name");
+    is($code, 0, "the $name image is built") or die $out;
 }
 my $lab = new_lab($compose);
 edit_config($lab, 'client.ini', loop_lapse => '0s', loop_period => '100ms');
@@ -203,7 +203,7 @@ is($code, 0, 'the lab is up') or die $out;
 # The sidecar lives for one message: it is only created, from an image that is there.
 ($code, $out) = command("$compose -p $lab->{project} -f $lab->{dir}/compose/lab.yaml --profile test up --no-start netcat",
     BUSYBOX_IMAGE => $name{server});
-is($code, 0, 'the sidecar is there') or die $out;
+is($code, 0, 'the sidecar is created') or die $out;
 my %container = map { $_ => inspect(container($lab, $_)) } qw(server client1 netcat);
 
 my %good = (
@@ -211,21 +211,19 @@ my %good = (
     image      => { map { ("the $_ image" => image($name{$_}, "echo-$_")) } sort keys %name },
     container  => \%container,
     process    => {
-        server  => process($container{server}{State}{Pid},  'echo-server', '12345'),
-        client1 => process($container{client1}{State}{Pid}, 'echo-client', ''),
+        server  => process($container{server}{State}{Pid},  'echo-server', '9100 12345'),
+        client1 => process($container{client1}{State}{Pid}, 'echo-client', '9100'),
     },
     healthy => { server => $container{server} },
 );
 $good{healthy_image} = { 'the server image' => $good{image}{'the server image'} };
-$good{recipe} = { %{ $good{dockerfile} }, map { ($_ => recipe(slurp($_))) } 'compose/images.sh', 'compose/setup.sh' };
+$good{recipe} = { %{ $good{dockerfile} }, map { ($_ => recipe(slurp($_))) } 'tools/images.sh', 'tools/setup.sh' };
 
 # ---- what is bad: a Dockerfile, an image, two containers that never run, this test itself -
 
 my $root = temp_dir() . '/root';
 for my $file ('echo-server', 'su', 'docker.sock') {
-    mkdir $root;
-    open my $out, '>', "$root/$file" or die;
-    chmod 04755, "$root/$file";
+    chmod 04755, write_file("$root/$file", '');
 }
 system("tar -C $root -c echo-server su | docker import -c 'USER root' -c 'ENV DB_PASSWORD=x' " .
     "-c 'LABEL org.opencontainers.image.source=https://me:x\@example.org/' - $bad_image >/dev/null") == 0 or die;
@@ -268,7 +266,7 @@ for my $item (grep { !$seen{$_}++ } map { $_->[0] } @checks) {
                 ok($holds->(), "$subject $what");
                 $checked{$item}++;
             }
-            ok(scalar(grep { !$holds->() } @{ $bad{$kind} }), "... where it is not so, that is found");
+            ok(scalar(grep { !$holds->() } @{ $bad{$kind} }), "the check '$what' finds the bad $kind");
         }
     };
 }
@@ -285,7 +283,7 @@ my %edit = (
 for my $fault (sort keys %edit) {
     local $_ = $doc;
     $edit{$fault}->();
-    ok(scalar(grep { $_ eq $fault } doc_faults($_, \%checked)), "... a wrong row is found, $fault");
+    ok(scalar(grep { $_ eq $fault } doc_faults($_, \%checked)), "a wrong row of docs/hardening.md is found, $fault");
 }
 
 $listener->close;

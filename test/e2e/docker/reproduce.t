@@ -11,7 +11,7 @@ use EcholabDocker;
 plan skip_all => 'no Docker here' if system('docker info >/dev/null 2>&1') != 0;
 
 my $copy = temp_dir() . '/elsewhere';
-system('mkdir', $copy) == 0 && system('cp', '-r', 'Makefile', 'src', 'compose', 'LICENSE', 'docs', '.dockerignore', 'Dockerfile.server', 'Dockerfile.client', $copy) == 0 or die;
+system('mkdir', $copy) == 0 && system('cp', '-r', 'Makefile', 'src', 'tools', 'LICENSE', 'docs', '.dockerignore', 'Dockerfile.server', 'Dockerfile.client', $copy) == 0 or die;
 system('find', $copy, '-exec', 'touch', '{}', '+');
 
 # Build an image in a folder. Returns its layers' digests, its files with time and checksum, and
@@ -19,7 +19,7 @@ system('find', $copy, '-exec', 'touch', '{}', '+');
 sub build {
     my ($program, $dir, %env) = @_;
     my $image = 'echolab-test:again';
-    my ($code, $out) = command("$dir/compose/images.sh $program", CACHE => 'no', (uc $program) . '_IMAGE' => $image, %env);
+    my ($code, $out) = command("$dir/tools/images.sh $program=$image", CACHE => 'no', %env);
     return if $out =~ /buildx component is missing/;
     is($code, 0, "the $program image is built in $dir without the cache") or diag $out;
     my $tar = temp_dir() . '/image';
@@ -49,7 +49,8 @@ sub first_difference {
 
 # The classic builder; BuildKit as the client has it; and that of the other client, if there are
 # two: Debian's has BuildKit built in, a newer one needs buildx.
-my %epoch = (SOURCE_DATE_EPOCH => 1700000000);
+# The copy has no commit of its own.
+my %epoch = (SOURCE_DATE_EPOCH => 1700000000, REVISION => 'f00');
 my @ways  = (['the classic builder', DOCKER_BUILDKIT => 0], ['BuildKit', DOCKER_BUILDKIT => 1],
     ["BuildKit of /usr/bin/docker", DOCKER_BUILDKIT => 1, PATH => "/usr/bin:$ENV{PATH}"]);
 my ($kits, $first) = (0);
@@ -59,10 +60,10 @@ for my $way (@ways) {
     for my $program ('server', 'client') {
         my $here = build($program, '.', %env, %epoch);
       SKIP: {
-            skip "$name: this docker client has no buildx", 1 if !$here;
+            skip "$name: this docker client has no buildx", 2 if !$here;
             my $there = build($program, $copy, %env, %epoch);
-            is(first_difference($here, $there), '', "$name: the same layer and bill of materials from another folder");
-            is($here->{created}, '2023-11-14T22:13:20Z', '... created at SOURCE_DATE_EPOCH');
+            is(first_difference($here, $there), '', "$name: echo-$program from another folder has the same layer and bill of materials");
+            is($here->{created}, '2023-11-14T22:13:20Z', "$name: the image of echo-$program was created at SOURCE_DATE_EPOCH");
             $kits++ if $name =~ /Kit/;
             $first //= $here;
         }
@@ -71,10 +72,10 @@ for my $way (@ways) {
 cmp_ok($kits, '>', 0, 'BuildKit was among them');
 
 # The comparison must be able to fail.
-my $later = build('server', '.', DOCKER_BUILDKIT => 0, SOURCE_DATE_EPOCH => 1700000001);
-like(first_difference($first, $later), qr/^files: .*22:13:20 echo-server\n     but: .*22:13:21 echo-server$/, 'another time is another layer, and that is named');
+my $later = build('server', '.', DOCKER_BUILDKIT => 0, %epoch, SOURCE_DATE_EPOCH => 1700000001);
+like(first_difference($first, $later), qr/^files: .*22:13:20 echo-server\n     but: .*22:13:21 echo-server$/, 'another time is another layer, and the comparison says where');
 
-my ($code, $out) = command('SOURCE_DATE_EPOCH=tomorrow compose/images.sh server');
+my ($code, $out) = command('SOURCE_DATE_EPOCH=tomorrow tools/images.sh server');
 is($code, 1, 'a wrong SOURCE_DATE_EPOCH: exit 1');
-like($out, qr/SOURCE_DATE_EPOCH='tomorrow' is no time; allowed: /, '... told why');
+like($out, qr/SOURCE_DATE_EPOCH='tomorrow' is no time; allowed: /, 'a wrong SOURCE_DATE_EPOCH: it says what is allowed');
 done_testing;

@@ -15,8 +15,10 @@ folder=$(cd "$1" && pwd)
 uri=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | sort -u | head -n 1)
 [ -n "$uri" ] || { echo "fetch-kernel: apt knows no package source" >&2; exit 1; }
 suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+dir=
+trap 'trap "" HUP INT TERM; [ -z "$dir" ] || rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main" >"$dir/sources.list"
 
