@@ -11,7 +11,7 @@ use Echolab;
 use AdminPages;
 
 my $program = "$Echolab::build/echo-server";
-my $is_real = $Echolab::build !~ /aarch64/;    # an emulator has descriptors of its own
+my $is_real = $Echolab::build !~ /aarch64/;    # an emulator has descriptors of its own, and does not know TCP_INFO
 my @address = ('admin-address' => '127.0.0.1:0');
 
 # Descriptors that the parent process left open are not counted, so none is left here.
@@ -209,8 +209,8 @@ group 'a full table' => sub {
     my $p = admin_port($s);
     my @three = map { connect_to($s->{port}) } 1 .. 3;
     is(echo_of($three[0], 'x'), 'x', 'one is served');
-    my $n;
-    ok(wait_for(sub { ($n = scrape($p))->{echo_server_backlog_connections} == 2 }), 'two wait in the backlog');
+    ok(wait_for(sub { scrape($p)->{echo_server_backlog_connections} == 2 }), 'two wait in the backlog') if $is_real;
+    my $n = scrape($p);
     is($n->{echo_server_accepting}, 0, 'it does not accept');
     is($n->{echo_server_connections_limit}, 1, 'the limit is told');
     is((get($p, '/readyz'))[0], 200, 'it is ready: the backlog queues');
