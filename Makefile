@@ -27,15 +27,22 @@ PACKED = $(if $(shell printf '$(hash)include <elf.h>\nDT_RELR\n' | $(CC) -E - | 
 , := ,
 hash := \#
 # No code for floating point, which the programs do not use: functions of printf's kind need not save
-# its registers. On x86-64, constants are not aligned more strictly than the ABI wants.
-SMALL_MACHINE = $(if $(filter x86_64-% aarch64-%,$(MACHINE)),-mgeneral-regs-only) $(if $(filter x86_64-%,$(MACHINE)),-malign-data=abi)
+# its registers. On x86-64, callers need not tell such functions how many of these they use, and constants are
+# not aligned more strictly than the ABI wants.
+SMALL_MACHINE = $(if $(filter x86_64-% aarch64-%,$(MACHINE)),-mgeneral-regs-only) $(if $(filter x86_64-%,$(MACHINE)),$(SMALL_X86))
+SMALL_X86 := -mskip-rax-setup -malign-data=abi
 # musl-gcc must not see /usr/include: a folder that holds only ini.h is enough.
 INIH_HEADER := build/include/ini.h
 STATIC_CFLAGS   = $(BASE_FLAGS) $(SMALL) -ffat-lto-objects -ffunction-sections -fdata-sections \
                   -fno-asynchronous-unwind-tables $(SMALL_MACHINE) $(if $(IS_PIE),-fPIE,-fno-pie) -Ibuild/include
+# No RELRO, for nobody acts on it: only a dynamic linker would make that segment read-only (elf.t looks at
+# running programs). So the data can follow the constants in the file without a gap up to a page; the linker
+# leaves none where a page is small for it (common-page-size), at the cost of a page of memory at most.
+# Of the start code only musl's: what gcc adds is for constructors, of which there are none.
 # Functions that are replaced by others (--defsym): src/musl/README.md.
 STATIC_LDFLAGS  = $(if $(IS_PIE),-static-pie $(PACKED),-static -no-pie) $(SMALL) -Wl,--gc-sections \
-                  -Wl,-z,relro,-z,now,-z,noexecstack,-z,noseparate-code \
+                  -nostartfiles -l:$(if $(IS_PIE),rcrt1.o,crt1.o) \
+                  -Wl,-z,norelro,-z,common-page-size=512,-z,noexecstack,-z,noseparate-code \
                   -Wl,--defsym=fopen64=abort,--defsym=fopen=abort,--defsym=fclose=abort
 INIH = $(shell $(HOST_CC) -print-file-name=libinih.a 2>/dev/null || $(CC) -print-file-name=libinih.a)
 # Short lines for people; V=1 shows the commands. The target's folder is made first.

@@ -93,13 +93,13 @@ reproduce: build ## build programs and images twice, in other folders, at other 
 	$(PROVE) -v test/e2e/process/reproduce.t test/e2e/docker/reproduce.t
 # Linked without LTO, so that the map shows each module's size.
 $(eval $(call programs,static,build/size,-fno-lto,$$(INIH)))
-size: build build/size/echo-server build/size/echo-client ## size of each module in the executables, and the bytes left
+size: build build/size/echo-server build/size/echo-client ## size of each module in the executables, and the budget left
 	@tools/size.sh build/echo-server build/echo-client
 
 # ---- aarch64 -----------------------------------------------------------------------------
 # The same flags, another compiler. The tests run scripts that run the programs (bin/) under qemu-user.
 aarch64_CC    := aarch64-linux-gnu-gcc -specs=$(CROSS)/musl-gcc.specs
-aarch64_FLAGS  = $(filter-out -malign-data=%,$(static_FLAGS))
+aarch64_FLAGS  = $(filter-out $(SMALL_X86),$(static_FLAGS))
 $(eval $(call flavour,aarch64))
 $(eval $(call programs,aarch64,$(CROSS)/bin,-s,$(CROSS)/root/usr/lib/aarch64-linux-gnu/libinih.a))
 $(patsubst %,$(CROSS)/src/%.o,$(sort $(SERVER_OBJECTS) $(CLIENT_OBJECTS) $(CLIENT_MUSL))) $(CROSS)/bin/libinih.a: | $(CROSS)/musl-gcc.specs
