@@ -17,8 +17,9 @@ BASE_FLAGS := $(STD) $(WARNINGS) $(if $(filter 1,$(DEV)),-Werror) -fno-common -f
               -DECHOLAB_VERSION='"$(VERSION)"' -MMD -MP -Isrc
 # Small: the whole program is optimised for size at once (LTO; in one partition: with more gcc warns),
 # every function is in a section of its own, and unused functions are dropped. Fat objects also hold
-# plain code, which the unit tests link, since only there calls can be replaced (--wrap).
-SMALL := -Oz -fno-tree-switch-conversion -flto -flto-partition=one
+# plain code, which the unit tests link, since only there calls can be replaced (--wrap). Tables instead of
+# switches, and values kept over a loop, take more code than they save.
+SMALL := -Oz -fno-tree-switch-conversion -fno-move-loop-invariants -flto -flto-partition=one
 # A static PIE where the toolchain makes a truly static one: musl's own compilers do, Debian's musl-gcc does not.
 MACHINE = $(shell $(CC) -dumpmachine)
 IS_PIE  = $(findstring musl,$(MACHINE))
@@ -82,19 +83,24 @@ CLIENT_OBJECTS := echo_client $(filter-out echo_server io/activation server/%,$(
                   $(addprefix load/,load load_connection load_figures load_judge load_live load_open_loop load_progress load_report load_report_csv \
                     load_report_hgrm load_report_json load_report_prometheus load_report_text load_result load_schedule load_share load_sources load_stream load_thread load_timeline payload)
 # Stand-ins for functions of the C library in the shipped programs (src/musl).
-SERVER_MUSL := $(addprefix musl/,calls_small inet_small mmap_malloc string_small)
+SERVER_MUSL := $(addprefix musl/,calls_small ctype_small inet_small mmap_malloc strerror_small string_small)
 CLIENT_MUSL := $(SERVER_MUSL) musl/libc_small
 build/static/src/musl/% build/aarch64/src/musl/%: STATIC_CFLAGS += -fno-builtin -fno-lto
 # The server reads no stdio stream; the client does, in getaddrinfo().
 %/echo-server: PROGRAM_LDFLAGS := -Wl,--defsym=fgets=abort
-# libinih comes with tables that say how to unwind its stack, for which there is no use here.
+# libinih comes with tables that say how to unwind its stack, for which there is no use here. Debian's musl has
+# its functions aligned for speed, with a kilobyte of fill between them.
+static_LIBC = $(if $(filter x86_64-%,$(MACHINE)),--set-section-alignment '.text*=1')
+libc_of = $(firstword $(filter %/libc.a,$(shell echo 'int main(void) { return 0; }' | $($(1)_CC) -static -x c - -o /dev/null -Wl,--trace)))
 define programs # flavour, folder, -s or nothing, libinih.a
 $(2)/echo-server: $$(patsubst %,build/$(1)/src/%.o,$$(SERVER_OBJECTS) $$(SERVER_MUSL))
 $(2)/echo-client: $$(patsubst %,build/$(1)/src/%.o,$$(CLIENT_OBJECTS) $$(CLIENT_MUSL))
 $(2)/libinih.a: | $$(INIH_HEADER)
 	$$(call Q,COPY)$$$$($$($(1)_CC) -print-prog-name=objcopy) --remove-section=.eh_frame $(4) $$@
-$(2)/echo-server $(2)/echo-client: | $(2)/libinih.a
-	$$(call Q,LINK)$$($(1)_CC) $$(STATIC_LDFLAGS) $(3) $$(PROGRAM_LDFLAGS) -Wl,-Map=$$@.map,--cref $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $(2)/libinih.a $$(LDLIBS)
+$(2)/libc.a: | $$(INIH_HEADER)
+	$$(call Q,COPY)$$$$($$($(1)_CC) -print-prog-name=objcopy) $$($(1)_LIBC) $$(call libc_of,$(1)) $$@
+$(2)/echo-server $(2)/echo-client: | $(2)/libinih.a $(2)/libc.a
+	$$(call Q,LINK)$$($(1)_CC) $$(STATIC_LDFLAGS) $(3) -L$(2) $$(PROGRAM_LDFLAGS) -Wl,-Map=$$@.map,--cref $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $(2)/libinih.a $$(LDLIBS)
 	@! readelf -lW $$@ | grep -q INTERP || { echo "$$@ needs an interpreter; allowed: CC=musl-gcc or another that makes static programs" >&2; exit 1; }
 	@awk -f src/musl/check_map.awk $$@.map
 endef

@@ -25,7 +25,7 @@ pollset_fuzz_wrap  := $(pollset_test_wrap)
 # Each test links what it needs from a library of all modules and of code that tests share.
 MODULES := $(filter-out src/musl/%,$(patsubst %.c,%,$(wildcard src/*/*.c test/unit/*.c)))
 link = $(call Q,LINK)$($(1)_CC) $($(1)_LINK) -o $@ $^ $(addprefix -Wl$(,)--wrap=,$($(subst _control,_fuzz,$(@F))_wrap)) $(if $(filter static,$(1)),$(INIH),-linih -lpthread)
-STAND_INS := inet_small libc_small string_small
+STAND_INS := ctype_small inet_small libc_small strerror_small string_small
 define tests # flavour
 build/$(1)/libecholab.a: $(MODULES:%=build/$(1)/%.o)
 	$$(call Q,AR  )rm -f $$@ && ar rcs $$@ $$^
