@@ -23,11 +23,18 @@ my $hearing = $many / 10;
 # The kernel's buffers as the lab has them: they are counted in the container's memory, too.
 my @sysctls = map { ('--sysctl', $_) } 'net.ipv4.tcp_rmem=4096 65536 262144', 'net.ipv4.tcp_wmem=4096 16384 262144';
 
-# What is measured is how the server treats its clients, not who gets one of the few processors: it has
-# one of its own, as on a machine that its peers are not on, and the steady clients come before the peers.
-my $has_two = `nproc` > 1;
-my @apart = $has_two ? qw(--cpuset-cpus 0 --cpu-shares 262144) : ();
-my @first = $has_two && system('chrt -r 1 true 2>/dev/null') == 0 ? qw(taskset -c 1 chrt -r 1) : ();
+# What is measured is how the server treats its clients, not who gets one of the few processors of this
+# machine: the server and the steady clients come before the peers, who stand for other machines.
+my @first = system('chrt -r 1 true 2>/dev/null') == 0 ? qw(chrt -r 1) : ();
+
+# The container's process gets the same priority. (Where groups have shares of it, a container has none:
+# its process goes to the group of all, of the CPU alone.)
+sub prefer {
+    my ($pid) = @_;
+    my $group = '/sys/fs/cgroup/cpu/cgroup.procs';
+    write_file($group, $pid) if -e $group;
+    return system("chrt -a -r -p 1 $pid >/dev/null 2>&1") == 0;
+}
 
 sub p99_ms { my ($report) = @_; return ($report->{reply}{p99_ns} // 1e12) / 1e6 }
 
@@ -43,21 +50,22 @@ sub steady_clients {
 my @cases = (['by default'], ['workers = 2', '--workers 2'], ['pending_memory = 0', '--pending-memory 0']);
 for my $case ($ENV{FULL} ? @cases : $cases[0]) {
     my ($name, $arguments) = (@$case, '');
+    $arguments .= ' --write-timeout 120s' if $seconds >= 30;    # the default would cut peers that take nothing for so long
     group "$many deaf peers in 64 MiB, $name" => sub {
-        my ($id) = split ' ', run_docker('run', '-d', '--memory', '64m', '--memory-swap', '64m', @apart, @sysctls, $image, split ' ', $arguments);
+        my ($id) = split ' ', run_docker('run', '-d', '--memory', '64m', '--memory-swap', '64m', @sysctls, $image, split ' ', $arguments);
         ok($id && wait_for(sub { logs_of($id) =~ /listening on/ }, 10), 'it listens');
         my ($to) = map { $_->{IPAddress} } values %{ inspect($id)->{NetworkSettings}{Networks} };
+        my $is_first = @first && prefer(state_of($id)->{Pid}) or diag 'no real-time priority here: the peers are in the way of the clients';
         my $quiet = steady_clients($id, $to, 2);
-        system('taskset', '-pc', '1', $$) == 0 or diag 'not bound to a processor' if $has_two;
         my $deaf = start_deaf(count => $many, host => $to, port => 12345, seconds => $seconds + 20, hearing => $hearing);
         is($deaf->{connected}, $many, 'all are connected');
         my $report = steady_clients($id, $to, $seconds);
         is($report->{code}, 0, '50 steady clients: exit 0');
         is($report->{messages_lost}, 0, '50 steady clients lose nothing');
-        my ($limit, $slow) = (@first ? 10 : 2000, p99_ms($report));
+        my ($limit, $slow) = (!$is_first ? 4000 : $ENV{FULL} ? 10 : 50, p99_ms($report));
         cmp_ok($slow, '<', $limit, sprintf '50 steady clients: p99 is %.2f ms, %.2f ms alone', $slow, p99_ms($quiet));
         my ($exact, @wrong) = hear($deaf);
-        is("$exact @wrong", "$hearing ", "$hearing begin to read: each gets every byte, exactly");
+        is("$exact @wrong[0 .. ($#wrong < 2 ? $#wrong : 2)]", "$hearing ", "$hearing begin to read: each gets every byte, exactly");
         stop_deaf($deaf);
         my $state = state_of($id);
         is("$state->{Status} $state->{OOMKilled} $state->{Pid}" =~ s/ [1-9]\d*$//r, 'running 0', 'it lives, and no process was killed for memory');
