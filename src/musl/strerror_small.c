@@ -95,8 +95,7 @@ static char *unknown(unsigned error)
     return memcpy(at - strlen("error "), "error ", strlen("error "));
 }
 
-/* The C library's header uses another name for the parameter, and the result has no const.
- */
+/* The C library's header has another name for the parameter; the result has no const. */
 /* NOLINTBEGIN(readability-*,performance-*) */
 
 char *strerror(int error)
