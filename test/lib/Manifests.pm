@@ -14,7 +14,6 @@ our @EXPORT_OK = qw(@roots kustomize dry_run render schema_faults pick pods copy
 our @roots = ('base', map { s{^deploy/kubernetes/}{}r } sort glob 'deploy/kubernetes/overlays/*');
 
 my $json = JSON::PP->new->canonical->utf8;
-my $work = tempdir(CLEANUP => 1);
 my $nowhere = 'http://127.0.0.1:1';
 
 # What a cluster would answer when it is asked for the kinds that it knows, where kubectl keeps such
@@ -37,8 +36,17 @@ sub write_file {
     return;
 }
 
+# A folder for kubectl, with those answers; made when it is needed, since `perl -c` runs this file.
+my $folder;
+sub work {
+    return $folder if $folder;
+    $folder = tempdir(CLEANUP => 1);
+    write_discovery("$folder/cache/discovery/127.0.0.1_1");
+    return $folder;
+}
+
 sub write_discovery {
-    my $at = "$work/cache/discovery/127.0.0.1_1";
+    my ($at) = @_;
     my (%resources, @groups);
     for my $row (@kinds) {
         my ($version, $plural, $kind, $is_namespaced) = @$row;
@@ -56,11 +64,11 @@ sub write_discovery {
     write_file("$at/servergroups.json", { kind => 'APIGroupList', apiVersion => 'v1', groups => \@groups });
     return;
 }
-write_discovery();
 
 # Runs a program, never with this user's own cluster; the input is a text. Exit code, output, messages.
 sub run {
     my ($input, @command) = @_;
+    my $work = work();
     open my $file, '>', "$work/in" or die $!;
     print $file $input;
     close $file or die $!;
@@ -87,7 +95,7 @@ sub kustomize {
 # kubectl create --dry-run=client of a YAML or JSON text: exit code, output, messages.
 sub dry_run {
     my ($text, @options) = @_;
-    return run($text, 'build/manifests/kubectl', "--server=$nowhere", "--cache-dir=$work/cache",
+    return run($text, 'build/manifests/kubectl', "--server=$nowhere", "--cache-dir=" . work() . '/cache',
         'create', '--dry-run=client', '--validate=false', @options, '-f', '-');
 }
 
