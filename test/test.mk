@@ -79,8 +79,8 @@ check: check-setup ## unit, process, fault and fuzz tests, without Docker
 e2e: lab-setup build ## images and lab with real Docker, once per Compose that is there
 	$(PROVE) test/e2e/docker
 test: check e2e ## check and e2e
-fault: check-setup build ## fault injection, more than 1,000 stops, floods, chaos in the lab (about 5 minutes)
-	$(SANDBOXED) $(PROVE) test/fault test/e2e/docker/chaos.t
+fault: check-setup build ## fault injection, more than 1,000 stops, floods, chaos in the lab (about 10 minutes)
+	$(SANDBOXED) FULL=1 $(PROVE) test/fault $(addprefix test/e2e/docker/,chaos.t deaf.t)
 fuzz: check-setup $(FUZZ_ALL) ## libFuzzer's targets, each for FUZZ_SECONDS=10
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),10) $(PROVE) -v test/fuzz/fuzz.t
 fresh: ## README's commands on a bare Debian: is everything installed? (FULL=1: all tests)
