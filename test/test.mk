@@ -57,7 +57,7 @@ CHECKED    := build/test/intruder build/bench/generator $(foreach name,asan tsan
 PROVE := prove -Itest/lib --timer
 # Process tests that measure time or fill the machine run one by one. The others run two at a time,
 # those that wait longest first: each has folders, ports and names of its own.
-ALONE    := $(patsubst %,test/e2e/process/%.t,admin bench client client_admin idle inherited load memory reports server signals stop urgent witness workers)
+ALONE    := $(patsubst %,test/e2e/process/%.t,admin bench client client_admin idle inherited kubernetes load memory reports server signals stop urgent witness workers)
 TOGETHER := $(patsubst %,test/e2e/process/%.t,examine config elf compose classroom)
 TOGETHER += $(filter-out $(ALONE) $(TOGETHER),$(wildcard test/e2e/process/*.t))
 process_tests = $(1) $(PROVE) -j2 $(TOGETHER) && $(1) $(PROVE) $(ALONE)

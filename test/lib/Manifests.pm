@@ -7,6 +7,7 @@ use Exporter 'import';
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
 use JSON::PP;
+use Storable qw(dclone);
 
 our @EXPORT_OK = qw(@roots kustomize dry_run render schema_faults pick pods copy);
 
@@ -136,9 +137,6 @@ sub pods {
     return map { ["\L$_->{kind}\E/$_->{metadata}{name}", $_->{spec}{template}] } pick($objects, 'Deployment'), pick($objects, 'Job');
 }
 
-sub copy {
-    my ($value) = @_;
-    return $json->decode($json->encode($value));
-}
+sub copy { my ($value) = @_; return dclone($value) }
 
 1;

@@ -11,9 +11,10 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use Echolab;
 
+my $build = $Echolab::build;
+plan(skip_all => 'an update is judged with the programs as shipped') if $build ne 'build';
 enter_own_network();
 
-my $build    = $Echolab::build;
 my $service  = '10.96.0.1:12345';
 my $base     = slurp('deploy/kubernetes/base/server.yaml');
 my $lag      = 1;
@@ -146,7 +147,7 @@ for my $job (qw(load drill)) {
     for (@loads) {
         my ($code, $out, $err) = run_program([here($_, '1s')]);
         is("$code $err", '0 ', "$job: its arguments are taken, and the load is kept");
-        like($out, qr/ 0 lost$/m, "$job: nothing lost");
+        like($out, qr/ 0 lost\b/, "$job: nothing lost");
     }
 }
 my ($code) = run_program(["$build/echo-client", '-c', 'config/client.ini', '--server-address', $service, '--loop-lapse', '1s', '--loop-period', '200ms', '--admin-address', 'none'], env => { CLI_ID => 4 });
