@@ -55,8 +55,7 @@ CHECKED    := build/test/intruder build/bench/generator $(foreach name,asan tsan
 
 # ---- tests -------------------------------------------------------------------------------
 PROVE := prove -Itest/lib --timer
-# Process tests that measure time or fill the machine run one by one. The others run two at a time,
-# those that wait longest first: each has folders, ports and names of its own.
+# Process tests that measure time or fill the machine run one by one, the others two at a time, those that wait longest first.
 ALONE    := $(patsubst %,test/e2e/process/%.t,admin bench client client_admin idle inherited kubernetes load memory reports server signals stop urgent witness workers)
 TOGETHER := $(patsubst %,test/e2e/process/%.t,examine config elf compose classroom)
 TOGETHER += $(filter-out $(ALONE) $(TOGETHER),$(wildcard test/e2e/process/*.t))
@@ -109,8 +108,7 @@ $(CROSS)/echo-%: $(CROSS)/bin/echo-% test/qemu-aarch64.sh
 	cp test/qemu-aarch64.sh $@
 # qemu-user offers neither Landlock nor seccomp to the programs it runs.
 aarch64: ## cross build for aarch64, the process tests under qemu-user
-	$(BUILD) aarch64-build
-	$(call process_tests,ECHOLAB_BUILD=$(CROSS) ECHOLAB_SANDBOX=off)
+	$(BUILD) aarch64-build && $(call process_tests,ECHOLAB_BUILD=$(CROSS) ECHOLAB_SANDBOX=off)
 aarch64-vm: $(CROSS)/echo-server $(CROSS)/echo-client ## the programs for aarch64 in their sandbox, on a kernel in a virtual machine
 	@tools/setup.sh vm && $(PROVE) -v test/e2e/vm
 
