@@ -124,13 +124,12 @@ pins: lab-setup ## renew the digests of the pinned images (tools/pins)
 lab-setup: ; @tools/setup.sh lab
 
 # ---- lab ---------------------------------------------------------------------------------
-# Clients in the lab; host, port and message of the netcat check.
 N         ?= 5
 HOST      ?= server
 PORT      ?= 12345
 MESSAGE   ?= hello from netcat
 TIMEOUT_S ?= 5
-# The scripts get these values as they were typed: make does not expand a $ in them.
+# N: clients; HOST, PORT, MESSAGE: of netcat. The scripts get these values as they were typed: make does not expand a $ in them.
 $(foreach name,N HOST PORT MESSAGE MESSAGE_FILE TIMEOUT_S FOLLOW BASE INSTALL LOAD LAPSE PUBLISH OBSERVE SERVER_IMAGE CLIENT_IMAGE,$(eval \
     compose demo netcat metrics load logs images up: override export $(name) := $$(value $(name))))
 compose: ## write compose/lab.yaml with N clients (N=5 LAPSE=1m2s PUBLISH=127.0.0.1:12345 OBSERVE=1)

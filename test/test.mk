@@ -9,8 +9,8 @@ asan_LINK  := -fsanitize=address,undefined
 asan_FLAGS := $(HOST_FLAGS) -O1 $(asan_LINK) -fno-sanitize-recover=all
 tsan_LINK  := -fsanitize=thread
 tsan_FLAGS := $(HOST_FLAGS) -O1 $(tsan_LINK)
-# Counts the lines and branches of src/ that the tests run (gcov), not those of the tests.
 cov_LINK   := --coverage
+# (gcov counts the lines and branches of src/, not those of the tests.)
 cov_FLAGS   = $(HOST_FLAGS) -O0 $(if $(findstring /test/,$@),,--coverage -fprofile-update=atomic)
 fuzz_LINK  := -fsanitize=fuzzer,address,undefined
 fuzz_FLAGS := $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined
@@ -108,7 +108,8 @@ $(CROSS)/echo-%: $(CROSS)/bin/echo-% test/qemu-aarch64.sh
 	cp test/qemu-aarch64.sh $@
 # qemu-user offers neither Landlock nor seccomp to the programs it runs.
 aarch64: ## cross build for aarch64, the process tests under qemu-user
-	$(BUILD) aarch64-build && $(call process_tests,ECHOLAB_BUILD=$(CROSS) ECHOLAB_SANDBOX=off)
+	$(BUILD) aarch64-build
+	$(call process_tests,ECHOLAB_BUILD=$(CROSS) ECHOLAB_SANDBOX=off)
 aarch64-vm: $(CROSS)/echo-server $(CROSS)/echo-client ## the programs for aarch64 in their sandbox, on a kernel in a virtual machine
 	@tools/setup.sh vm && $(PROVE) -v test/e2e/vm
 
