@@ -12,14 +12,6 @@
 #include "io/admin.h"
 #include "sandbox/sandbox_mode.h"
 
-static const char *check_id(const char *value)
-{
-    if (*value == '\0') {
-        return "is empty";
-    }
-    return strpbrk(value, " ;#") != NULL ? "has a blank, ';' or '#'" : NULL;
-}
-
 static const char *check_server_address(const char *value)
 {
     char host[NET_HOST_TEXT];
@@ -158,9 +150,9 @@ const char *const client_expect_names[] = {
 #define LOOP_KEYS 7
 
 static const struct config_key keys[] = {
-    {"client", "id", CONFIG_TEXT, FIELD(id), .size = CLIENT_ID_MAX, .check = check_id,
-     .default_value = "1", .value = "NAME",
-     .allowed = "1 to 63 printable bytes without blank, ';' and '#'",
+    {"client", "id", CONFIG_TEXT, FIELD(id), .size = CLIENT_ID_MAX,
+     .check = config_check_name, .default_value = "1", .value = "NAME",
+     .allowed = CONFIG_NAME_ALLOWED,
      .help = "Name of this client in its messages and its log"},
     {"client", "server_address", CONFIG_TEXT, FIELD(server_address), true,
      .size = CLIENT_ADDRESS_MAX, .check = check_server_address,

@@ -11,8 +11,10 @@
 #include "base/counter.h"
 #include "base/escape.h"
 #include "base/events.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "io/identity.h"
 #include "io/net.h"
 #include "server/echo.h"
 #include "server/health.h"
@@ -34,9 +36,10 @@
 /* Size of a message's text in the log at debug. */
 #define MESSAGE_SHOWN 160
 
-const char *const worker_end_names[] = {
-    "peer ended it", "idle",          "reset",         "timed out",   "error", "no memory",
-    "write timeout", "drain timeout", "second signal", "fatal error", NULL};
+const char *const worker_end_names[] = {"peer ended it", "idle",          "reset",
+                                        "timed out",     "error",         "no memory",
+                                        "PROXY header",  "write timeout", "drain timeout",
+                                        "second signal", "fatal error",   NULL};
 _Static_assert(sizeof worker_end_names / sizeof *worker_end_names == WORKER_ENDS + 1,
                "each has its words");
 
@@ -71,11 +74,27 @@ struct worker {
     uint64_t drain_start_ns; /* 0: not draining */
     uint64_t round_ns;       /* pollset_now() of the round that budget and turns are for */
     struct turns heavy;
+    bool awaits_preamble;                /* of each connection */
+    char identity[IDENTITY_ANSWER_TEXT]; /* the answer to the question for it */
     struct echo_receive_buffer receive_buffer;
 };
 
-struct worker *worker_new(const struct server_config *config, struct pollset *set,
-                          struct pending_pool *pool,
+/* The host's name stands for one that is not configured. */
+static void make_identity(struct worker *worker, int number)
+{
+    char host[IDENTITY_NAME_TEXT] = "?";
+    const char *name = worker->config->name;
+
+    if (strcmp(name, SERVER_HOST_NAME) == 0) {
+        (void)!gethostname(host, sizeof host);
+        name = host;
+    }
+    format(worker->identity, sizeof worker->identity, "%s " ECHOLAB_VERSION " %d\n", name,
+           number);
+}
+
+struct worker *worker_new(const struct server_config *config, int number,
+                          struct pollset *set, struct pending_pool *pool,
                           void (*on_close)(void *context, uint32_t id), void *context)
 {
     struct worker *worker = calloc(1, sizeof *worker);
@@ -86,6 +105,8 @@ struct worker *worker_new(const struct server_config *config, struct pollset *se
         worker->on_close = on_close;
         worker->context = context;
         worker->receive_buffer.pending.pool = pool;
+        worker->awaits_preamble = config->proxy_protocol != 0 || config->identity != 0;
+        make_identity(worker, number);
     }
     return worker;
 }
@@ -306,6 +327,108 @@ static void count_bytes(struct worker *worker, int fd, uint64_t echoed, size_t h
               (wants == ECHO_OVER ? received->length + held - sent - left : 0));
 }
 
+/* ---- before the echo -------------------------------------------------------------------
+ */
+
+static void await_preamble(struct worker *worker, int fd)
+{
+    echo_await(&worker->echoes[fd],
+               (struct preamble){
+                   .since_ms = (uint32_t)(pollset_now(worker->set) / CLOCK_MS),
+                   .awaits_header = worker->config->proxy_protocol != 0,
+                   .awaits_question = worker->config->identity != 0,
+               });
+}
+
+static void log_header(const struct worker *worker, int fd,
+                       const struct proxy_header *header)
+{
+    char text[NET_ADDRESS_TEXT];
+
+    log_event(EVENT_CONNECTION_PROXIED, worker->sessions[fd].id,
+              header->no_source != NULL ? header->no_source
+                                        : net_address_text(&header->source, text),
+              header->version);
+}
+
+static void refuse_header(struct worker *worker, int fd, size_t at, const char *reason)
+{
+    log_event(EVENT_PROXY_HEADER_WRONG, worker->sessions[fd].id, at, reason);
+    close_session(worker, fd, WORKER_END_HEADER);
+}
+
+/* Its time is up. Returns whether the echo begins. */
+static bool give_up_preamble(struct worker *worker, int fd, enum preamble_step step,
+                             size_t length)
+{
+    struct echo *echo = &worker->echoes[fd];
+    bool needs_header = echo->preamble.awaits_header;
+
+    if (needs_header && !is_draining(worker)) {
+        refuse_header(worker, fd, length, "incomplete after 3s");
+        return false;
+    }
+    echo_init(echo);
+    if (!needs_header && step == PREAMBLE_PART) {
+        return true; /* it is not the question */
+    }
+    if (is_draining(worker)) {
+        follow(worker, fd, echo_end(echo, fd));
+    } else {
+        close_session(worker, fd, WORKER_END_IDLE);
+    }
+    return false;
+}
+
+/* Wait for more of a preamble. Returns whether the echo begins instead. */
+static bool wait_for_preamble(struct worker *worker, int fd, enum preamble_step step,
+                              size_t length, bool is_deadline)
+{
+    uint64_t now = pollset_now(worker->set);
+    struct preamble *preamble = &worker->echoes[fd].preamble;
+    bool is_silent = step == PREAMBLE_NOTHING && !preamble->awaits_header;
+    uint64_t wait_ns = preamble_wait_ns(preamble, step, now);
+
+    if (wait_ns == 0 || (is_deadline && (is_silent || is_draining(worker)))) {
+        return give_up_preamble(worker, fd, step, length);
+    }
+    pollset_want(worker->set, fd, step == PREAMBLE_PART ? 0 : POLLIN);
+    if (is_silent || is_draining(worker)) {
+        set_deadline(worker, fd, POLLIN); /* like all that say nothing */
+    } else {
+        pollset_deadline(worker->set, fd, now + wait_ns);
+    }
+    return false;
+}
+
+/* An event of a session that is not begun, or its deadline. Returns whether the echo
+ * begins; otherwise all is done. */
+static bool take_preamble(struct worker *worker, int fd, bool is_deadline)
+{
+    struct echo *echo = &worker->echoes[fd];
+    struct proxy_header header = {.wrong_at = 0};
+    enum preamble_step step;
+
+    while ((step = preamble_look(&echo->preamble, fd, worker->receive_buffer.bytes,
+                                 worker->identity, &header)) == PREAMBLE_HEADER) {
+        log_header(worker, fd, &header);
+    }
+    switch (step) {
+    case PREAMBLE_OVER:
+        echo_init(echo);
+        return true;
+    case PREAMBLE_WRONG:
+        refuse_header(worker, fd, header.wrong_at, header.wrong);
+        return false;
+    case PREAMBLE_ENDED:
+        echo->error = (unsigned)errno & 0xff;
+        close_session(worker, fd, WORKER_END_PEER);
+        return false;
+    default:
+        return wait_for_preamble(worker, fd, step, header.wrong_at, is_deadline);
+    }
+}
+
 static int serve(struct worker *worker, int fd, short revents)
 {
     const struct echo *echo = &worker->echoes[fd];
@@ -326,6 +449,9 @@ static int serve(struct worker *worker, int fd, short revents)
 void worker_event(struct worker *worker, int fd, short revents)
 {
     begin_round(worker);
+    if (worker->echoes[fd].state == ECHO_PREAMBLE && !take_preamble(worker, fd, false)) {
+        return;
+    }
     if (must_wait(worker, fd, revents)) {
         follow(worker, fd, revents); /* its peer is active: the deadlines move */
         return;
@@ -356,6 +482,9 @@ bool worker_take(struct worker *worker, int fd, uint32_t id)
         pollset_deadline(worker->set, fd, clock_now_ns() + HEALTH_CHECK_NS);
     } else {
         worker->connections++;
+        if (worker->awaits_preamble) {
+            await_preamble(worker, fd);
+        }
     }
     worker_event(worker, fd, POLLIN); /* the first bytes are often there already */
     return true;
@@ -376,6 +505,10 @@ void worker_deadline(struct worker *worker, int fd)
 
     if (is_health_check(worker, fd)) {
         close_session(worker, fd, WORKER_END_TIMED_OUT);
+    } else if (echo->state == ECHO_PREAMBLE) {
+        if (take_preamble(worker, fd, true)) {
+            worker_event(worker, fd, POLLIN);
+        }
     } else if (echo->state == ECHO_LINGERING && echo->has_peer_eof) {
         follow(worker, fd, echo_ready(echo, fd, 0, &worker->receive_buffer));
     } else if (is_draining(worker)) {
@@ -404,7 +537,8 @@ void worker_drain(struct worker *worker)
         }
         if (is_health_check(worker, (int)fd)) {
             close_session(worker, (int)fd, WORKER_END_IDLE);
-        } else if (worker->echoes[fd].state == ECHO_OPEN) {
+        } else if (worker->echoes[fd].state == ECHO_OPEN ||
+                   worker->echoes[fd].state == ECHO_PREAMBLE) {
             pollset_deadline(worker->set, (int)fd,
                              worker->drain_start_ns + drain_idle_ns(worker));
         }
