@@ -68,8 +68,8 @@
     EVENT(LOG_INFO, "connection_proxied connection client version",                        \
           "connection %" PRIu32 " is from %s (PROXY v%u)")
 #define EVENT_PROXY_HEADER_WRONG                                                           \
-    EVENT(LOG_WARN, "proxy_header_wrong connection offset reason",                         \
-          "connection %" PRIu32 ": wrong PROXY header at byte %zu: %s")
+    EVENT(LOG_WARN, "proxy_header_wrong connection offset bytes data",                     \
+          "connection %" PRIu32 ": wrong PROXY header at byte %zu of %zu: %s")
 #define EVENT_CONNECTION_NO_MEMORY                                                         \
     EVENT(LOG_ERROR, "connection_no_memory connection",                                    \
           "connection %" PRIu32 " closed: no memory for it")

@@ -9,42 +9,31 @@
 #include "base/units.h"
 
 /* The longest line of version 1, with its CRLF. */
-#define LINE_MAX_1 107
+#define LINE_LONGEST 107
 
 /* Version 2: what stands before the addresses, and in which bytes. */
-#define HEAD_2  16U
+#define HEAD    16U
 #define COMMAND 12
 #define FAMILY  13
 #define LENGTH  14
 
+#define LOCAL 0x20 /* version 2 and the command */
+#define PROXY 0x21
+
 #define TLV_HEAD     3
 #define TLV_CHECKSUM 3 /* PP2_TYPE_CRC32C */
+
+#define V4_BYTES 4
+#define V6_BYTES 16
 
 static const unsigned char line_start[] = {'P', 'R', 'O', 'X', 'Y', ' '};
 static const unsigned char signature[] = {'\r', '\n', '\r', '\n', 0,   '\r',
                                           '\n', 'Q',  'U',  'I',  'T', '\n'};
 
-static enum proxy_verdict wrong(struct proxy_header *header, size_t at, const char *what)
+static enum proxy_verdict wrong(struct proxy_header *header, size_t at)
 {
-    header->wrong_at = at;
-    header->wrong = what;
+    header->wrong_at = (unsigned)at;
     return PROXY_WRONG;
-}
-
-/* How many bytes two texts have in common. */
-static size_t common(const unsigned char *a, const unsigned char *b, size_t length)
-{
-    size_t i = 0;
-
-    while (i < length && a[i] == b[i]) {
-        i++;
-    }
-    return i;
-}
-
-static struct sockaddr_in6 *any_kind(struct net_address *address)
-{
-    return (struct sockaddr_in6 *)&address->storage;
 }
 
 static unsigned number_at(const unsigned char *bytes)
@@ -56,11 +45,10 @@ static unsigned number_at(const unsigned char *bytes)
  */
 
 /* Read one of the four fields: source, destination, and their ports. */
-static bool read_field(const char *text, int field, sa_family_t family,
-                       struct proxy_header *header)
+static bool read_field(const char *text, int field, int family, struct proxy_header *header)
 {
     struct net_address address;
-    uint64_t port;
+    uint64_t port = 0;
 
     if (field < 2) {
         if (!net_numeric(text, 0, &address) || address.storage.ss_family != family ||
@@ -74,8 +62,8 @@ static bool read_field(const char *text, int field, sa_family_t family,
         (*text == '0' && text[1] != '\0')) {
         return false;
     }
-    if (field == 2) {
-        any_kind(&header->source)->sin6_port = htons((uint16_t)port);
+    if (field == 2) { /* it stands at the same offset in both kinds of address */
+        ((struct sockaddr_in6 *)&header->source.storage)->sin6_port = htons((uint16_t)port);
     }
     return true;
 }
@@ -85,26 +73,26 @@ static enum proxy_verdict decode_line(char *line, const char *end,
                                       struct proxy_header *header)
 {
     char *at = line + sizeof line_start;
+    int family = strncmp(at, "TCP6 ", 5) == 0 ? AF_INET6 : AF_INET;
 
     if (strncmp(at, "UNKNOWN", 7) == 0 && (at[7] == ' ' || at + 7 == end)) {
         header->no_source = "UNKNOWN";
         return PROXY_GOOD;
     }
-    if (strncmp(at, "TCP", 3) != 0 || (at[3] != '4' && at[3] != '6') || at[4] != ' ') {
-        return wrong(header, sizeof line_start, "protocol");
+    if (family == AF_INET && strncmp(at, "TCP4 ", 5) != 0) {
+        return wrong(header, sizeof line_start);
     }
-    sa_family_t family = at[3] == '4' ? AF_INET : AF_INET6;
     at += 5;
     for (int field = 0; field < 4; field++) {
         char *start = at;
 
         at += strcspn(at, " ");
         if (field < 3 ? *at != ' ' : at != end) {
-            return wrong(header, (size_t)(at - line), "fields");
+            return wrong(header, (size_t)(at - line));
         }
         *at++ = '\0';
         if (!read_field(start, field, family, header)) {
-            return wrong(header, (size_t)(start - line), field < 2 ? "address" : "port");
+            return wrong(header, (size_t)(start - line));
         }
     }
     return PROXY_GOOD;
@@ -113,17 +101,18 @@ static enum proxy_verdict decode_line(char *line, const char *end,
 static enum proxy_verdict judge_line(const unsigned char *bytes, size_t length,
                                      struct proxy_header *header)
 {
-    char line[LINE_MAX_1 + 1];
-    size_t most = length < LINE_MAX_1 ? length : LINE_MAX_1;
-    size_t used = sizeof line_start;
+    char line[LINE_LONGEST];
+    unsigned used = sizeof line_start;
 
-    while (used + 2 <= most && (bytes[used] != '\r' || bytes[used + 1] != '\n')) {
-        used++;
+    while (used + 2 <= length && (bytes[used] != '\r' || bytes[used + 1] != '\n')) {
+        line[used] = (char)bytes[used];
+        if (++used + 2 > LINE_LONGEST) {
+            return wrong(header, LINE_LONGEST);
+        }
     }
-    if (used + 2 > most) {
-        return most < LINE_MAX_1 ? PROXY_INCOMPLETE : wrong(header, LINE_MAX_1, "no CRLF");
+    if (used + 2 > length) {
+        return PROXY_INCOMPLETE;
     }
-    memcpy(line, bytes, used);
     line[used] = '\0';
     header->length = used + 2;
     return decode_line(line, line + used, header);
@@ -133,11 +122,11 @@ static enum proxy_verdict judge_line(const unsigned char *bytes, size_t length,
  */
 
 /* CRC32C (RFC 4960, appendix B) of a header whose four bytes at `hole` count as 0. */
-static uint32_t checksum(const unsigned char *bytes, size_t length, size_t hole)
+static uint32_t checksum(const unsigned char *bytes, unsigned length, unsigned hole)
 {
     uint32_t crc = UINT32_MAX;
 
-    for (size_t i = 0; i < length; i++) {
+    for (unsigned i = 0; i < length; i++) {
         crc ^= i - hole < 4 ? 0U : bytes[i];
         for (int bit = 0; bit < 8; bit++) {
             crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78U : 0);
@@ -148,98 +137,103 @@ static uint32_t checksum(const unsigned char *bytes, size_t length, size_t hole)
 
 /* The TLVs from `at` to the header's end. One checksum is computed at most: the time that a
  * header takes is limited. */
-static enum proxy_verdict judge_tlvs(const unsigned char *bytes, size_t at,
+static enum proxy_verdict judge_tlvs(const unsigned char *bytes, unsigned at,
                                      struct proxy_header *header)
 {
     bool has_checksum = false;
 
     while (at < header->length) {
-        size_t left = header->length - at, value = at + TLV_HEAD;
-        size_t size = left < TLV_HEAD ? left : TLV_HEAD + number_at(bytes + at + 1);
+        unsigned value = at + TLV_HEAD;
+        unsigned next = value + (value > header->length ? 0 : number_at(bytes + at + 1));
 
-        if (left < TLV_HEAD || size > left) {
-            return wrong(header, at, "TLV");
+        if (next > header->length) {
+            return wrong(header, at);
         }
         if (bytes[at] == TLV_CHECKSUM) {
-            if (has_checksum || size != TLV_HEAD + 4 ||
+            if (has_checksum || next != value + 4 ||
                 checksum(bytes, header->length, value) !=
                     (number_at(bytes + value) << 16 | number_at(bytes + value + 2))) {
-                return wrong(header, value, "checksum");
+                return wrong(header, value);
             }
             has_checksum = true;
         }
-        at += size;
+        at = next;
     }
     return PROXY_GOOD;
 }
 
-static void take_source(const unsigned char *bytes, bool is_v6, struct net_address *source)
+/* The source that a block of two addresses and two ports begins with. IPv4 becomes IPv4 in
+ * IPv6, which is the same to whoever prints it. */
+static void take_source(const unsigned char *bytes, size_t size, struct net_address *source)
 {
-    struct sockaddr_in6 *v6 = any_kind(source);
-    size_t size = is_v6 ? 16 : 4;
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
 
-    memset(source, 0, sizeof *source);
-    v6->sin6_family = is_v6 ? AF_INET6 : AF_INET;
-    memcpy(is_v6 ? (void *)&v6->sin6_addr : (void *)&v6->sin6_flowinfo, bytes, size);
-    memcpy(&v6->sin6_port, bytes + 2 * size, 2);
-    source->length = is_v6 ? sizeof *v6 : sizeof(struct sockaddr_in);
+    if (size == V4_BYTES) {
+        memset(v6.sin6_addr.s6_addr + 10, 0xff, 2);
+    }
+    memcpy(v6.sin6_addr.s6_addr + V6_BYTES - size, bytes, size);
+    memcpy(&v6.sin6_port, bytes + 2 * size, 2);
+    memcpy(&source->storage, &v6, sizeof v6);
+    source->length = sizeof v6;
 }
-_Static_assert(offsetof(struct sockaddr_in6, sin6_flowinfo) ==
-                   offsetof(struct sockaddr_in, sin_addr),
-               "an IPv4 address stands there");
 
 static enum proxy_verdict judge_block(const unsigned char *bytes, size_t length,
                                       struct proxy_header *header)
 {
     /* By family: unspecified, IPv4, IPv6, UNIX. */
-    static const unsigned char sizes[] = {0, 12, 36, 216};
+    static const unsigned char sizes[] = {0, 2 * V4_BYTES + 4, 2 * V6_BYTES + 4, 216};
+    unsigned family = 0;
 
     if (length > COMMAND && (bytes[COMMAND] & ~1U) != 0x20) {
-        return wrong(header, COMMAND, "version or command");
+        return wrong(header, COMMAND);
     }
-    bool is_local = length > COMMAND && bytes[COMMAND] == 0x20;
-    unsigned family = length > FAMILY ? bytes[FAMILY] >> 4 : 0;
-    unsigned protocol = length > FAMILY ? bytes[FAMILY] & 0xf : 0;
-    if (!is_local && (family > 3 || protocol > 2)) {
-        return wrong(header, FAMILY, "family or protocol");
+    if (length > FAMILY && bytes[COMMAND] != LOCAL) {
+        if (bytes[FAMILY] > 0x3f || (bytes[FAMILY] & 0xf) > 2) {
+            return wrong(header, FAMILY);
+        }
+        family = (bytes[FAMILY] & 0xf) != 0 ? bytes[FAMILY] >> 4 : 0;
     }
-    if (length < HEAD_2) {
+    if (length < HEAD) {
         return PROXY_INCOMPLETE;
     }
-    family = is_local || protocol == 0 ? 0 : family;
-    header->length = HEAD_2 + number_at(bytes + LENGTH);
-    if (header->length > PROXY_HEADER_MAX || header->length < HEAD_2 + sizes[family]) {
-        return wrong(header, LENGTH, "length");
+    unsigned begin = HEAD + sizes[family];
+    header->length = HEAD + number_at(bytes + LENGTH);
+    if (header->length > PROXY_HEADER_MAX || header->length < begin) {
+        return wrong(header, LENGTH);
     }
     if (length < header->length) {
         return PROXY_INCOMPLETE;
     }
-    header->no_source = is_local      ? "LOCAL"
-                        : family == 0 ? "UNKNOWN"
-                        : family == 3 ? "UNIX"
-                                      : NULL;
-    if (header->no_source == NULL) {
-        take_source(bytes + HEAD_2, family == 2, &header->source);
+    if (family == 0) {
+        header->no_source = bytes[COMMAND] == LOCAL ? "LOCAL" : "UNKNOWN";
+        return PROXY_GOOD;
     }
-    return family == 0 ? PROXY_GOOD : judge_tlvs(bytes, HEAD_2 + sizes[family], header);
+    if (family == 3) {
+        header->no_source = "UNIX";
+    } else {
+        take_source(bytes + HEAD, family == 1 ? V4_BYTES : V6_BYTES, &header->source);
+    }
+    return judge_tlvs(bytes, begin, header);
 }
 
 enum proxy_verdict proxy_header_judge(const unsigned char *bytes, size_t length,
                                       struct proxy_header *header)
 {
     bool is_line = length > 0 && bytes[0] == line_start[0];
-    size_t start = is_line ? sizeof line_start : sizeof signature;
-    size_t most = length < start ? length : start;
-    size_t right = common(bytes, is_line ? line_start : signature, most);
+    const unsigned char *start = is_line ? line_start : signature;
+    size_t size = is_line ? sizeof line_start : sizeof signature;
 
     header->no_source = NULL;
     header->version = is_line ? 1 : 2;
-    if (right < most) {
-        return wrong(header, right, "no PROXY header");
+    for (size_t i = 0; i < size; i++) {
+        if (i == length) {
+            return PROXY_INCOMPLETE;
+        }
+        if (bytes[i] != start[i]) {
+            return wrong(header, i);
+        }
     }
-    return most < start ? PROXY_INCOMPLETE
-           : is_line    ? judge_line(bytes, length, header)
-                        : judge_block(bytes, length, header);
+    return is_line ? judge_line(bytes, length, header) : judge_block(bytes, length, header);
 }
 
 /* ---- to be sent ------------------------------------------------------------------------
@@ -259,22 +253,22 @@ static size_t print_block(const struct net_address *source,
 {
     const struct net_address *ends[] = {source, destination};
     bool is_v6 = source->storage.ss_family == AF_INET6;
-    size_t size = is_v6 ? 16 : 4;
+    size_t size = is_v6 ? V6_BYTES : V4_BYTES;
 
     memcpy(out, signature, sizeof signature);
-    out[COMMAND] = 0x21;
+    out[COMMAND] = PROXY;
     out[FAMILY] = is_v6 ? 0x21 : 0x11;
     out[LENGTH] = 0;
     out[LENGTH + 1] = (unsigned char)(2 * size + 4);
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 2; i++) {
         const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&ends[i]->storage;
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&ends[i]->storage;
+        const void *address = is_v6 ? (const void *)&v6->sin6_addr : &v4->sin_addr;
 
-        memcpy(out + HEAD_2 + (size_t)i * size,
-               is_v6 ? (const void *)&v6->sin6_addr : (const void *)&v6->sin6_flowinfo,
-               size);
-        memcpy(out + HEAD_2 + 2 * size + 2 * (size_t)i, &v6->sin6_port, 2);
+        memcpy(out + HEAD + i * size, address, size);
+        memcpy(out + HEAD + 2 * size + 2 * i, &v6->sin6_port, 2);
     }
-    return HEAD_2 + 2 * size + 4;
+    return HEAD + 2 * size + 4;
 }
 
 size_t proxy_header_print(unsigned version, const struct net_address *source,

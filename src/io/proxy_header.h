@@ -31,14 +31,13 @@ enum proxy_verdict {
     PROXY_WRONG,
 };
 
-/* PROXY_GOOD fills the first three fields, PROXY_WRONG the last two. */
+/* PROXY_GOOD fills all fields but the last, PROXY_WRONG the last. */
 struct proxy_header {
-    size_t length;         /* of the whole header */
-    unsigned version;      /* 1 or 2 */
-    const char *no_source; /* why there is no address: LOCAL, UNKNOWN or UNIX; else NULL */
-    struct net_address source; /* the client's address, if there is one */
-    size_t wrong_at;   /* offset of what is wrong: the byte, or the field's first one */
-    const char *wrong; /* what it is, in a few words */
+    unsigned length;           /* of the whole header */
+    unsigned version;          /* 1 or 2 */
+    const char *no_source;     /* LOCAL, UNKNOWN, UNIX: why there is no address; NULL: */
+    struct net_address source; /* the client's */
+    unsigned wrong_at;         /* offset of what is wrong: the field's first byte */
 };
 
 /* Judge the first `length` bytes of a connection. It is enough to have PROXY_HEADER_MAX. */

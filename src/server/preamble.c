@@ -4,99 +4,58 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/clock.h"
 #include "io/identity.h"
-
-#define HEADER_MS   3000
-#define QUESTION_MS 500
-
-/* The first wait for the rest of a part; it doubles, and so often at most. */
-#define LOOK_NS            (4 * CLOCK_MS)
-#define PREAMBLE_LOOKS_MAX 4
-
-static enum preamble_step ended(int error)
-{
-    errno = error;
-    return PREAMBLE_ENDED;
-}
 
 static enum preamble_step take_header(struct preamble *preamble, int fd,
                                       unsigned char *bytes, size_t length,
                                       struct proxy_header *header)
 {
-    switch (proxy_header_judge(bytes, length, header)) {
-    case PROXY_WRONG:
-        return PREAMBLE_WRONG;
-    case PROXY_INCOMPLETE:
-        header->wrong_at = length;
-        return PREAMBLE_PART;
-    case PROXY_GOOD:
-        break;
-    }
-    if (!net_drop(fd, bytes, header->length)) {
-        return ended(errno);
+    enum proxy_verdict verdict = proxy_header_judge(bytes, length, header);
+
+    if (verdict != PROXY_GOOD) {
+        return verdict == PROXY_WRONG ? PREAMBLE_WRONG : PREAMBLE_PART;
     }
     preamble->awaits_header = false;
-    preamble->looks = 0;
-    return PREAMBLE_HEADER;
+    return net_drop(fd, bytes, header->length) ? PREAMBLE_HEADER : PREAMBLE_ENDED;
 }
 
 static enum preamble_step take_question(int fd, unsigned char *bytes, size_t length,
                                         const char *answer)
 {
-    size_t most = length < IDENTITY_QUESTION_LENGTH ? length : IDENTITY_QUESTION_LENGTH;
-    size_t size = strlen(answer);
+    bool is_part = length < IDENTITY_QUESTION_LENGTH;
+    size_t most = is_part ? length : IDENTITY_QUESTION_LENGTH;
 
     if (memcmp(bytes, IDENTITY_QUESTION, most) != 0) {
         return PREAMBLE_OVER;
     }
-    if (most < IDENTITY_QUESTION_LENGTH) {
+    if (is_part) {
         return PREAMBLE_PART;
     }
-    /* Nothing was sent before: the line goes as a whole, or memory is short. */
     if (!net_drop(fd, bytes, most)) {
-        return ended(errno);
+        return PREAMBLE_ENDED;
     }
-    ssize_t sent = send(fd, answer, size, MSG_NOSIGNAL);
-    return sent == (ssize_t)size ? PREAMBLE_OVER : ended(sent == -1 ? errno : ENOBUFS);
+    /* Nothing was sent before: the line goes as a whole, or memory is short. */
+    most = strlen(answer);
+    errno = ENOBUFS;
+    return send(fd, answer, most, MSG_NOSIGNAL) == (ssize_t)most ? PREAMBLE_OVER
+                                                                 : PREAMBLE_ENDED;
 }
 
 enum preamble_step preamble_look(struct preamble *preamble, int fd, unsigned char *bytes,
-                                 const char *answer, struct proxy_header *header)
+                                 size_t *length, const char *answer,
+                                 struct proxy_header *header)
 {
     if (!preamble->awaits_header && !preamble->awaits_question) {
         return PREAMBLE_OVER;
     }
-    ssize_t length = recv(fd, bytes, PROXY_HEADER_MAX, MSG_PEEK);
-    if (length == -1) {
-        return errno == EAGAIN || errno == EINTR ? PREAMBLE_NOTHING : PREAMBLE_ENDED;
+    errno = 0;
+    ssize_t n = recv(fd, bytes, PROXY_HEADER_MAX, MSG_PEEK);
+    *length = n > 0 ? (size_t)n : 0;
+    if (n == -1 && (errno == EAGAIN || errno == EINTR)) {
+        return PREAMBLE_NOTHING;
     }
-    if (length == 0) {
-        return preamble->awaits_header ? ended(0) : PREAMBLE_OVER;
+    if (!preamble->awaits_header) { /* the echo handles an end or an error */
+        return n <= 0 ? PREAMBLE_OVER : take_question(fd, bytes, *length, answer);
     }
-    return preamble->awaits_header
-               ? take_header(preamble, fd, bytes, (size_t)length, header)
-               : take_question(fd, bytes, (size_t)length, answer);
-}
-
-uint64_t preamble_wait_ns(struct preamble *preamble, enum preamble_step step,
-                          uint64_t now_ns)
-{
-    uint32_t now_ms = (uint32_t)(now_ns / CLOCK_MS);
-    uint32_t limit_ms = preamble->awaits_header ? HEADER_MS : QUESTION_MS;
-
-    if (!preamble->awaits_header && preamble->looks == 0) {
-        preamble->since_ms = now_ms;
-    }
-    uint32_t passed_ms = now_ms - preamble->since_ms;
-    if (passed_ms >= limit_ms) {
-        return 0;
-    }
-    uint64_t left_ns = (limit_ms - passed_ms) * CLOCK_MS;
-    if (step == PREAMBLE_NOTHING) {
-        return left_ns;
-    }
-    uint64_t look_ns = LOOK_NS << preamble->looks;
-    preamble->looks += preamble->looks < PREAMBLE_LOOKS_MAX ? 1 : 0;
-    return look_ns < left_ns ? look_ns : left_ns;
+    return n <= 0 ? PREAMBLE_ENDED : take_header(preamble, fd, bytes, *length, header);
 }

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -26,6 +27,9 @@
 /* A session whose last bytes are not acknowledged is checked again after this time, then
  * after 2, 4, 8 ... times as long, up to 64 times. */
 #define LINGER_CHECK_NS (4 * CLOCK_MS)
+
+/* How long a PROXY header may take, as its specification wants it. */
+#define HEADER_MS 3000
 
 /* Bytes that may be read in whole chunks in a round: some milliseconds of copying. */
 #define ROUND_BYTES ((size_t)4 * 1024 * 1024)
@@ -82,12 +86,11 @@ struct worker {
 /* The host's name stands for one that is not configured. */
 static void make_identity(struct worker *worker, int number)
 {
-    char host[IDENTITY_NAME_TEXT] = "?";
+    struct utsname host;
     const char *name = worker->config->name;
 
-    if (strcmp(name, SERVER_HOST_NAME) == 0) {
-        (void)!gethostname(host, sizeof host);
-        name = host;
+    if (strcmp(name, SERVER_HOST_NAME) == 0 && uname(&host) == 0) {
+        name = host.nodename;
     }
     format(worker->identity, sizeof worker->identity, "%s " ECHOLAB_VERSION " %d\n", name,
            number);
@@ -338,6 +341,7 @@ static void await_preamble(struct worker *worker, int fd)
                    .awaits_header = worker->config->proxy_protocol != 0,
                    .awaits_question = worker->config->identity != 0,
                });
+    pollset_deadline(worker->set, fd, pollset_now(worker->set) + HEADER_MS * CLOCK_MS);
 }
 
 static void log_header(const struct worker *worker, int fd,
@@ -351,53 +355,29 @@ static void log_header(const struct worker *worker, int fd,
               header->version);
 }
 
-static void refuse_header(struct worker *worker, int fd, size_t at, const char *reason)
+/* The header is wrong at an offset, or incomplete with all its bytes. */
+static void refuse_header(struct worker *worker, int fd, size_t at, size_t length)
 {
-    log_event(EVENT_PROXY_HEADER_WRONG, worker->sessions[fd].id, at, reason);
+    char shown[MESSAGE_SHOWN];
+
+    log_event(EVENT_PROXY_HEADER_WRONG, worker->sessions[fd].id, at, length,
+              escape_bytes(shown, sizeof shown, worker->receive_buffer.bytes, length));
     close_session(worker, fd, WORKER_END_HEADER);
 }
 
-/* Its time is up. Returns whether the echo begins. */
-static bool give_up_preamble(struct worker *worker, int fd, enum preamble_step step,
-                             size_t length)
+/* A part of a preamble is there: look again after 4, 8, ... 256 ms. Returns whether its
+ * time is up: the question has as many looks (0.5 s), a header has its time. */
+static bool is_part_late(struct worker *worker, struct echo *echo)
 {
-    struct echo *echo = &worker->echoes[fd];
-    bool needs_header = echo->preamble.awaits_header;
+    uint32_t now_ms = (uint32_t)(pollset_now(worker->set) / CLOCK_MS);
 
-    if (needs_header && !is_draining(worker)) {
-        refuse_header(worker, fd, length, "incomplete after 3s");
-        return false;
+    if (echo->preamble.awaits_header && now_ms - echo->preamble.since_ms >= HEADER_MS) {
+        return true;
     }
-    echo_init(echo);
-    if (!needs_header && step == PREAMBLE_PART) {
-        return true; /* it is not the question */
+    if (echo->end_looks == ECHO_END_LOOKS_MAX) {
+        return !echo->preamble.awaits_header;
     }
-    if (is_draining(worker)) {
-        follow(worker, fd, echo_end(echo, fd));
-    } else {
-        close_session(worker, fd, WORKER_END_IDLE);
-    }
-    return false;
-}
-
-/* Wait for more of a preamble. Returns whether the echo begins instead. */
-static bool wait_for_preamble(struct worker *worker, int fd, enum preamble_step step,
-                              size_t length, bool is_deadline)
-{
-    uint64_t now = pollset_now(worker->set);
-    struct preamble *preamble = &worker->echoes[fd].preamble;
-    bool is_silent = step == PREAMBLE_NOTHING && !preamble->awaits_header;
-    uint64_t wait_ns = preamble_wait_ns(preamble, step, now);
-
-    if (wait_ns == 0 || (is_deadline && (is_silent || is_draining(worker)))) {
-        return give_up_preamble(worker, fd, step, length);
-    }
-    pollset_want(worker->set, fd, step == PREAMBLE_PART ? 0 : POLLIN);
-    if (is_silent || is_draining(worker)) {
-        set_deadline(worker, fd, POLLIN); /* like all that say nothing */
-    } else {
-        pollset_deadline(worker->set, fd, now + wait_ns);
-    }
+    echo->end_looks++;
     return false;
 }
 
@@ -406,27 +386,33 @@ static bool wait_for_preamble(struct worker *worker, int fd, enum preamble_step 
 static bool take_preamble(struct worker *worker, int fd, bool is_deadline)
 {
     struct echo *echo = &worker->echoes[fd];
-    struct proxy_header header = {.wrong_at = 0};
+    struct proxy_header header;
     enum preamble_step step;
+    size_t length = 0;
 
-    while ((step = preamble_look(&echo->preamble, fd, worker->receive_buffer.bytes,
+    while ((step = preamble_look(&echo->preamble, fd, worker->receive_buffer.bytes, &length,
                                  worker->identity, &header)) == PREAMBLE_HEADER) {
         log_header(worker, fd, &header);
+        echo->end_looks = 0;
     }
-    switch (step) {
-    case PREAMBLE_OVER:
-        echo_init(echo);
-        return true;
-    case PREAMBLE_WRONG:
-        refuse_header(worker, fd, header.wrong_at, header.wrong);
-        return false;
-    case PREAMBLE_ENDED:
+    bool awaits_header = echo->preamble.awaits_header;
+    if (step == PREAMBLE_PART && !is_part_late(worker, echo)) {
+        follow(worker, fd, 0);
+    } else if (step == PREAMBLE_NOTHING && !is_deadline) {
+        if (!awaits_header) { /* else it keeps its first deadline */
+            follow(worker, fd, POLLIN);
+        }
+    } else if (step == PREAMBLE_ENDED) {
         echo->error = (unsigned)errno & 0xff;
         close_session(worker, fd, WORKER_END_PEER);
-        return false;
-    default:
-        return wait_for_preamble(worker, fd, step, header.wrong_at, is_deadline);
+    } else if (awaits_header) {
+        refuse_header(worker, fd, step == PREAMBLE_WRONG ? header.wrong_at : length,
+                      length);
+    } else {
+        echo_init(echo);
+        return true;
     }
+    return false;
 }
 
 static int serve(struct worker *worker, int fd, short revents)
@@ -490,6 +476,12 @@ bool worker_take(struct worker *worker, int fd, uint32_t id)
     return true;
 }
 
+/* No byte of a preamble has come, and none has to: or not any more. */
+static bool is_silent(const struct worker *worker, const struct echo *echo)
+{
+    return echo->end_looks == 0 && (!echo->preamble.awaits_header || is_draining(worker));
+}
+
 static void cut_session(struct worker *worker, int fd, enum worker_end reason)
 {
     size_t pending = echo_pending_bytes(&worker->echoes[fd], fd);
@@ -503,12 +495,17 @@ void worker_deadline(struct worker *worker, int fd)
 {
     struct echo *echo = &worker->echoes[fd];
 
+    if (echo->state == ECHO_PREAMBLE) {
+        if (!is_silent(worker, echo)) {
+            if (take_preamble(worker, fd, true)) {
+                worker_event(worker, fd, POLLIN);
+            }
+            return;
+        }
+        echo_init(echo); /* it ends like others that say nothing */
+    }
     if (is_health_check(worker, fd)) {
         close_session(worker, fd, WORKER_END_TIMED_OUT);
-    } else if (echo->state == ECHO_PREAMBLE) {
-        if (take_preamble(worker, fd, true)) {
-            worker_event(worker, fd, POLLIN);
-        }
     } else if (echo->state == ECHO_LINGERING && echo->has_peer_eof) {
         follow(worker, fd, echo_ready(echo, fd, 0, &worker->receive_buffer));
     } else if (is_draining(worker)) {
