@@ -30,7 +30,7 @@ static const unsigned char line_start[] = {'P', 'R', 'O', 'X', 'Y', ' '};
 static const unsigned char signature[] = {'\r', '\n', '\r', '\n', 0,   '\r',
                                           '\n', 'Q',  'U',  'I',  'T', '\n'};
 
-static enum proxy_verdict wrong(struct proxy_header *header, size_t at)
+static enum proxy_verdict wrong(struct proxy_header *header, ptrdiff_t at)
 {
     header->wrong_at = (unsigned)at;
     return PROXY_WRONG;
@@ -44,25 +44,30 @@ static unsigned number_at(const unsigned char *bytes)
 /* ---- version 1 -------------------------------------------------------------------------
  */
 
-/* Read one of the four fields: source, destination, and their ports. */
-static bool read_field(const char *text, int field, int family, struct proxy_header *header)
+/* Read field number `field` of a line: protocol, source, destination, and their ports. */
+static bool read_field(const char *text, int field, int *family,
+                       struct proxy_header *header)
 {
     struct net_address address;
-    uint64_t port = 0;
+    uint64_t port;
 
-    if (field < 2) {
-        if (!net_numeric(text, 0, &address) || address.storage.ss_family != family ||
-            (family == AF_INET6 && strchr(text, '.') != NULL)) {
+    if (field == 0) {
+        *family = strcmp(text, "TCP6") == 0 ? AF_INET6 : AF_INET;
+        return *family == AF_INET6 || strcmp(text, "TCP4") == 0;
+    }
+    if (field < 3) {
+        if (!net_numeric(text, 0, &address) || address.storage.ss_family != *family ||
+            (*family == AF_INET6 && strchr(text, '.') != NULL)) {
             return false;
         }
-        header->source = field == 0 ? address : header->source;
+        header->source = field == 1 ? address : header->source;
         return true;
     }
     if (!units_parse_whole(text, &port) || port > UINT16_MAX ||
         (*text == '0' && text[1] != '\0')) {
         return false;
     }
-    if (field == 2) { /* it stands at the same offset in both kinds of address */
+    if (field == 3) { /* it stands at the same offset in both kinds of address */
         ((struct sockaddr_in6 *)&header->source.storage)->sin6_port = htons((uint16_t)port);
     }
     return true;
@@ -73,27 +78,27 @@ static enum proxy_verdict decode_line(char *line, const char *end,
                                       struct proxy_header *header)
 {
     char *at = line + sizeof line_start;
-    int family = strncmp(at, "TCP6 ", 5) == 0 ? AF_INET6 : AF_INET;
+    int family;
 
-    if (strncmp(at, "UNKNOWN", 7) == 0 && (at[7] == ' ' || at + 7 == end)) {
-        header->no_source = "UNKNOWN";
-        return PROXY_GOOD;
-    }
-    if (family == AF_INET && strncmp(at, "TCP4 ", 5) != 0) {
-        return wrong(header, sizeof line_start);
-    }
-    at += 5;
-    for (int field = 0; field < 4; field++) {
+    for (int field = 0; field < 5; field++) {
         char *start = at;
 
         at += strcspn(at, " ");
-        if (field < 3 ? *at != ' ' : at != end) {
-            return wrong(header, (size_t)(at - line));
+        bool is_last = at == end;
+        if (!is_last && *at != ' ') {
+            return wrong(header, at - line);
         }
-        *at++ = '\0';
-        if (!read_field(start, field, family, header)) {
-            return wrong(header, (size_t)(start - line));
+        *at = '\0';
+        if (field == 0 && strcmp(start, "UNKNOWN") == 0) {
+            return PROXY_GOOD;
         }
+        if (!read_field(start, field, &family, header)) {
+            return wrong(header, start - line);
+        }
+        if (is_last != (field == 4)) {
+            return wrong(header, at - line);
+        }
+        at++;
     }
     return PROXY_GOOD;
 }
@@ -204,16 +209,10 @@ static enum proxy_verdict judge_block(const unsigned char *bytes, size_t length,
     if (length < header->length) {
         return PROXY_INCOMPLETE;
     }
-    if (family == 0) {
-        header->no_source = bytes[COMMAND] == LOCAL ? "LOCAL" : "UNKNOWN";
-        return PROXY_GOOD;
-    }
-    if (family == 3) {
-        header->no_source = "UNIX";
-    } else {
+    if (family == 1 || family == 2) {
         take_source(bytes + HEAD, family == 1 ? V4_BYTES : V6_BYTES, &header->source);
     }
-    return judge_tlvs(bytes, begin, header);
+    return family == 0 ? PROXY_GOOD : judge_tlvs(bytes, begin, header);
 }
 
 enum proxy_verdict proxy_header_judge(const unsigned char *bytes, size_t length,
@@ -223,14 +222,13 @@ enum proxy_verdict proxy_header_judge(const unsigned char *bytes, size_t length,
     const unsigned char *start = is_line ? line_start : signature;
     size_t size = is_line ? sizeof line_start : sizeof signature;
 
-    header->no_source = NULL;
-    header->version = is_line ? 1 : 2;
+    header->source.length = 0;
     for (size_t i = 0; i < size; i++) {
         if (i == length) {
             return PROXY_INCOMPLETE;
         }
         if (bytes[i] != start[i]) {
-            return wrong(header, i);
+            return wrong(header, (ptrdiff_t)i);
         }
     }
     return is_line ? judge_line(bytes, length, header) : judge_block(bytes, length, header);

@@ -31,13 +31,12 @@ enum proxy_verdict {
     PROXY_WRONG,
 };
 
-/* PROXY_GOOD fills all fields but the last, PROXY_WRONG the last. */
 struct proxy_header {
-    unsigned length;           /* of the whole header */
-    unsigned version;          /* 1 or 2 */
-    const char *no_source;     /* LOCAL, UNKNOWN, UNIX: why there is no address; NULL: */
-    struct net_address source; /* the client's */
-    unsigned wrong_at;         /* offset of what is wrong: the field's first byte */
+    unsigned length;           /* PROXY_GOOD: of the whole header */
+    struct net_address source; /* and the client's address; of length 0 where there is none:
+                                  LOCAL, UNKNOWN or a UNIX socket */
+    unsigned wrong_at;         /* PROXY_WRONG: offset of what is wrong: the field's first
+                                  byte */
 };
 
 /* Judge the first `length` bytes of a connection. It is enough to have PROXY_HEADER_MAX. */

@@ -344,15 +344,16 @@ static void await_preamble(struct worker *worker, int fd)
     pollset_deadline(worker->set, fd, pollset_now(worker->set) + HEADER_MS * CLOCK_MS);
 }
 
+/* Without a source the connection's own ends count, which are logged already. */
 static void log_header(const struct worker *worker, int fd,
                        const struct proxy_header *header)
 {
     char text[NET_ADDRESS_TEXT];
 
-    log_event(EVENT_CONNECTION_PROXIED, worker->sessions[fd].id,
-              header->no_source != NULL ? header->no_source
-                                        : net_address_text(&header->source, text),
-              header->version);
+    if (header->source.length != 0) {
+        log_event(EVENT_CONNECTION_PROXIED, worker->sessions[fd].id,
+                  net_address_text(&header->source, text));
+    }
 }
 
 /* The header is wrong at an offset, or incomplete with all its bytes. */
