@@ -121,6 +121,8 @@
 #define EVENT_REPORT_FAILED                                                                \
     EVENT(LOG_ERROR, "report_failed reason", "cannot print the report: %s")
 
+#define EVENT_SERVER_IDENTITY(level)                                                       \
+    EVENT(level, "server_identity peer identity", "server %s is %s")
 #define EVENT_SOCKET_CLOSED(level)                                                         \
     EVENT(level, "socket_closed peer", "connection to %s closed")
 #define EVENT_MESSAGE_ECHOED                                                               \

@@ -4,9 +4,9 @@
  *     client: \5echolab: who?\r\n       16 bytes, the first ones of the connection
  *     server: web-1 0.1.0 3\n           name, version, number of the worker
  *
- * The question begins with ENQ, the character for "who are you" (RFC 20, 5.2), with which no
- * text begins. A server that does not know the question echoes it, so a client can tell: no
- * name begins with ENQ. */
+ * The question begins with ENQ, the character for "who are you" (RFC 20, 5.2), with which
+ * no text begins. A server that does not know the question echoes it, so a client can tell:
+ * no name begins with ENQ. */
 #ifndef ECHOLAB_IDENTITY_H
 #define ECHOLAB_IDENTITY_H
 

@@ -269,7 +269,7 @@ static size_t print_block(const struct net_address *source,
     return HEAD + 2 * size + 4;
 }
 
-size_t proxy_header_print(unsigned version, const struct net_address *source,
+size_t proxy_header_print(int version, const struct net_address *source,
                           const struct net_address *destination,
                           unsigned char out[PROXY_HEADER_PRINTED])
 {

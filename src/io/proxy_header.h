@@ -45,7 +45,7 @@ enum proxy_verdict proxy_header_judge(const unsigned char *bytes, size_t length,
 
 /* Write a header of version 1 or 2 for a connection from `source` to `destination`, both of
  * the same family, without its TLVs. Returns its length. */
-size_t proxy_header_print(unsigned version, const struct net_address *source,
+size_t proxy_header_print(int version, const struct net_address *source,
                           const struct net_address *destination,
                           unsigned char out[PROXY_HEADER_PRINTED]);
 
