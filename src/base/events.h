@@ -65,7 +65,7 @@
     EVENT(LOG_INFO, "connection_accepted connection peer",                                 \
           "connection %" PRIu32 " from %s accepted")
 #define EVENT_CONNECTION_PROXIED                                                           \
-    EVENT(LOG_INFO, "connection_proxied connection client",                                \
+    EVENT(LOG_INFO, "connection_proxied connection origin",                                \
           "connection %" PRIu32 " is from %s by its PROXY header")
 #define EVENT_PROXY_HEADER_WRONG                                                           \
     EVENT(LOG_WARN, "proxy_header_wrong connection offset bytes data",                     \

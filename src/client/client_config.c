@@ -181,7 +181,7 @@ static const struct config_key keys[] = {
      .check = admin_check_address, .default_value = ADMIN_NONE, .value = "ADDRESS",
      .allowed = ADMIN_ADDRESS_ALLOWED, .help = "Serve /metrics, /livez and /readyz there"},
     {"client", "identity", CONFIG_CHOICE, FIELD(identity), .choices = identity_words,
-     .default_value = "no", .value = "[no|ask]",
+     .default_value = "no", .value = "MODE",
      .help = "Ask each server for its name, version and worker"},
     {"client", "proxy_protocol", CONFIG_CHOICE, FIELD(proxy_protocol),
      .choices = proxy_words, .default_value = "none", .value = "VERSION",
