@@ -171,7 +171,7 @@ static bool open_talk(struct client *client, const struct net_address *address,
         if (!await_answer(client, probe, fd, &answer)) {
             return false;
         }
-        server_identity_log(LOG_INFO, address, &answer);
+        server_identity_log(false, address, &answer);
     }
     probe->start_ns += clock_now_ns() - probe->connected_ns;
     return true;
