@@ -26,7 +26,7 @@ pollset_fuzz_wrap  := $(pollset_test_wrap)
 # Each test links what it needs from a library of all modules and of code that tests share.
 MODULES := $(filter-out src/musl/%,$(patsubst %.c,%,$(wildcard src/*/*.c test/unit/*.c)))
 link = $(call Q,LINK)$($(1)_CC) $($(1)_LINK) -o $@ $^ $(addprefix -Wl$(,)--wrap=,$($(subst _control,_fuzz,$(@F))_wrap)) $(if $(filter static,$(1)),$(INIH),-linih -lpthread)
-STAND_INS := inet_small libc_small string_small
+STAND_INS := ctype_small inet_small libc_small strerror_small string_small
 define tests # flavour
 build/$(1)/libecholab.a: $(MODULES:%=build/$(1)/%.o)
 	$$(call Q,AR  )rm -f $$@ && ar rcs $$@ $$^
@@ -80,8 +80,8 @@ check: check-setup ## unit, process, fault and fuzz tests, without Docker
 e2e: lab-setup build ## images and lab with real Docker, once per Compose that is there
 	$(PROVE) test/e2e/docker
 test: check e2e ## check and e2e
-fault: check-setup build ## fault injection, more than 1,000 stops, floods, chaos in the lab (about 5 minutes)
-	$(SANDBOXED) $(PROVE) test/fault test/e2e/docker/chaos.t
+fault: check-setup build ## fault injection, more than 1,000 stops, floods, chaos in the lab (about 10 minutes)
+	$(SANDBOXED) FULL=1 $(PROVE) test/fault $(addprefix test/e2e/docker/,chaos.t deaf.t)
 fuzz: check-setup $(FUZZ_ALL) ## libFuzzer's targets, each for FUZZ_SECONDS=10
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),10) $(PROVE) -v test/fuzz/fuzz.t
 fresh: ## README's commands on a bare Debian: is everything installed? (FULL=1: all tests)
@@ -94,13 +94,13 @@ reproduce: build ## build programs and images twice, in other folders, at other 
 	$(PROVE) -v test/e2e/process/reproduce.t test/e2e/docker/reproduce.t
 # Linked without LTO, so that the map shows each module's size.
 $(eval $(call programs,static,build/size,-fno-lto,$$(INIH)))
-size: build build/size/echo-server build/size/echo-client ## size of each module in the executables, and the bytes left
+size: build build/size/echo-server build/size/echo-client ## size of each module in the executables, and the budget left
 	@tools/size.sh build/echo-server build/echo-client
 
 # ---- aarch64 -----------------------------------------------------------------------------
 # The same flags, another compiler. The tests run scripts that run the programs (bin/) under qemu-user.
 aarch64_CC    := aarch64-linux-gnu-gcc -specs=$(CROSS)/musl-gcc.specs
-aarch64_FLAGS  = $(filter-out -malign-data=%,$(static_FLAGS))
+aarch64_FLAGS  = $(filter-out $(SMALL_X86),$(static_FLAGS))
 $(eval $(call flavour,aarch64))
 $(eval $(call programs,aarch64,$(CROSS)/bin,-s,$(CROSS)/root/usr/lib/aarch64-linux-gnu/libinih.a))
 $(patsubst %,$(CROSS)/src/%.o,$(sort $(SERVER_OBJECTS) $(CLIENT_OBJECTS) $(CLIENT_MUSL))) $(CROSS)/bin/libinih.a: | $(CROSS)/musl-gcc.specs
