@@ -66,11 +66,11 @@ build/static/src/base/build.o build/aarch64/src/base/build.o: build/revision
 build/static/src/base/build.o build/aarch64/src/base/build.o: STATIC_CFLAGS += -DECHOLAB_REVISION='"$(REVISION)"'
 
 # ---- products ----------------------------------------------------------------------------
-SERVER_OBJECTS := echo_server $(addprefix base/,build calendar ensure escape format log metrics table thread units) $(addprefix io/,activation admin deadlines fdwait http net pollset probe process selfpipe sigio) \
+SERVER_OBJECTS := echo_server $(addprefix base/,build calendar ensure escape format log metrics table thread units) $(addprefix io/,activation admin deadlines fdwait http net pollset probe process proxy_header selfpipe sigio) \
                   $(addprefix config/,config config_file config_value program) $(addprefix sandbox/,landlock sandbox sandbox_mode seccomp) \
-                  $(addprefix server/,echo health pending server server_config server_metrics worker worker_pool)
-CLIENT_OBJECTS := echo_client $(filter-out echo_server io/activation server/%,$(SERVER_OBJECTS)) $(addprefix base/,histogram latency metrics_histogram) $(addprefix io/,output resolve) \
-                  $(addprefix client/,client client_admin client_config client_metrics exit_code) $(addprefix examine/,character checks crowd examine examine_report talk) \
+                  $(addprefix server/,echo health pending preamble server server_config server_metrics worker worker_pool)
+CLIENT_OBJECTS := echo_client $(filter-out echo_server io/activation server/%,$(SERVER_OBJECTS)) $(addprefix base/,histogram latency metrics_histogram) $(addprefix io/,opening output resolve) \
+                  $(addprefix client/,client client_admin client_config client_metrics exit_code server_identity) $(addprefix examine/,character checks crowd examine examine_report talk) \
                   $(addprefix load/,load load_connection load_figures load_judge load_live load_open_loop load_progress load_report load_report_csv \
                     load_report_hgrm load_report_json load_report_prometheus load_report_text load_result load_schedule load_share load_sources load_stream load_thread load_timeline payload)
 # Stand-ins for functions of the C library in the shipped programs (src/musl).

@@ -19,6 +19,7 @@ msan_FLAGS := $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,memory
 $(foreach name,asan tsan cov fuzz msan,$(eval $(call flavour,$(name))))
 # Calls that a test replaces by its own (--wrap). The control of a fuzz target has a fault that must be found.
 echo_test_wrap     := send recv malloc
+preamble_fuzz_wrap := send recv
 echo_fuzz_wrap     := $(echo_test_wrap) shutdown ioctl getsockopt
 pollset_test_wrap  := poll clock_gettime sigio_open sigio_arm sigio_disarm sigio_take sigio_wait sigio_close
 pollset_fuzz_wrap  := $(pollset_test_wrap)
@@ -49,7 +50,7 @@ CROSS      := build/aarch64
 UNIT_TESTS := $(patsubst test/%.c,%,$(wildcard test/unit/*/*_test.c))
 UNIT_CHECK := $(foreach name,asan static,$(UNIT_TESTS:%=build/$(name)/%))
 UNIT_COV   := $(UNIT_TESTS:%=build/cov/%)
-FUZZ_ALL   := $(foreach name,config echo http load_stream pollset,build/fuzz/$(name)_fuzz build/fuzz/$(name)_control) build/msan/echo_fuzz build/msan/load_stream_fuzz
+FUZZ_ALL   := $(foreach name,config echo http load_stream pollset preamble,build/fuzz/$(name)_fuzz build/fuzz/$(name)_control) build/msan/echo_fuzz build/msan/load_stream_fuzz
 # All that `make check` runs, beside the programs.
 CHECKED    := build/test/intruder build/bench/generator $(foreach name,asan tsan,build/$(name)/echo-server build/$(name)/echo-client) $(UNIT_CHECK) $(FUZZ_ALL)
 

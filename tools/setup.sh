@@ -51,6 +51,9 @@ check pgrep procps
 check busybox busybox-static
 check mandoc mandoc
 check mount mount
+check /usr/sbin/haproxy haproxy
+check /usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream
+check curl curl
 lint clang-format clang-format
 lint clang-tidy clang-tidy
 lint cppcheck cppcheck

@@ -64,6 +64,12 @@
 #define EVENT_CONNECTION_ACCEPTED                                                          \
     EVENT(LOG_INFO, "connection_accepted connection peer",                                 \
           "connection %" PRIu32 " from %s accepted")
+#define EVENT_CONNECTION_PROXIED                                                           \
+    EVENT(LOG_INFO, "connection_proxied connection origin",                                \
+          "connection %" PRIu32 " is from %s by its PROXY header")
+#define EVENT_PROXY_HEADER_WRONG                                                           \
+    EVENT(LOG_WARN, "proxy_header_wrong connection offset bytes data",                     \
+          "connection %" PRIu32 ": wrong PROXY header at byte %zu of %zu: %s")
 #define EVENT_CONNECTION_NO_MEMORY                                                         \
     EVENT(LOG_ERROR, "connection_no_memory connection",                                    \
           "connection %" PRIu32 " closed: no memory for it")
@@ -115,6 +121,8 @@
 #define EVENT_REPORT_FAILED                                                                \
     EVENT(LOG_ERROR, "report_failed reason", "cannot print the report: %s")
 
+#define EVENT_SERVER_IDENTITY(level)                                                       \
+    EVENT(level, "server_identity peer identity", "server %s is %s")
 #define EVENT_SOCKET_CLOSED(level)                                                         \
     EVENT(level, "socket_closed peer", "connection to %s closed")
 #define EVENT_MESSAGE_ECHOED                                                               \

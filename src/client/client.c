@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "client/client_admin.h"
 #include "client/client_metrics.h"
+#include "client/server_identity.h"
 #include "io/fdwait.h"
 #include "io/net.h"
 #include "io/probe.h"
@@ -103,6 +104,79 @@ static size_t find_addresses(struct client *client, struct net_address *addresse
     return count;
 }
 
+/* Receive once into an answer; nothing may follow it. */
+static enum opening_verdict receive_answer(struct probe *probe, int fd,
+                                           struct opening_answer *answer)
+{
+    unsigned char bytes[IDENTITY_ANSWER_TEXT];
+    ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+    size_t length = n > 0 ? (size_t)n : 0;
+
+    if (n == -1 && (errno == EAGAIN || errno == EINTR)) {
+        return OPENING_PART;
+    }
+    if (n <= 0) {
+        probe_fail(probe, n == 0 ? PROBE_CLOSED_EARLY : probe_outcome_of(errno),
+                   n == 0 ? 0 : errno);
+        return OPENING_WRONG;
+    }
+    enum opening_verdict verdict = opening_take(answer, bytes, &length);
+    if (verdict == OPENING_WRONG || length < (size_t)n) {
+        probe_fail(probe, PROBE_DIFFERS, EPROTO);
+        return OPENING_WRONG;
+    }
+    return verdict;
+}
+
+/* Wait for the answer to the question. Returns false when the probe is finished. */
+static bool await_answer(const struct client *client, struct probe *probe, int fd,
+                         struct opening_answer *answer)
+{
+    enum opening_verdict verdict = OPENING_PART;
+
+    while (verdict == OPENING_PART) {
+        int revents = fdwait(fd, POLLIN, probe->deadline_ns, client->signals);
+
+        if (revents <= 0) {
+            probe_fail(probe, revents == 0 ? PROBE_TIMED_OUT : PROBE_INTERRUPTED, 0);
+            return false;
+        }
+        verdict = receive_answer(probe, fd, answer);
+    }
+    return verdict == OPENING_TOLD;
+}
+
+/* Once it is connected, say what comes before the message. That counts in no time. Returns
+ * false when the probe is finished. */
+static bool open_talk(struct client *client, const struct net_address *address,
+                      struct probe *probe, int fd)
+{
+    const struct client_config *config = client->config;
+    struct opening_answer answer = {0};
+
+    if (fdwait(fd, POLLOUT, probe->deadline_ns, client->signals) <= 0) {
+        return true; /* the probe will find that, too */
+    }
+    int error = net_connect_result(fd);
+    if (error == 0) {
+        probe->connected_ns = clock_now_ns();
+        probe->deadline_ns = probe->connected_ns + probe->timeout_ns;
+        error = opening_send(fd, config->proxy_protocol, config->identity != 0);
+    }
+    if (error != 0) {
+        probe_fail(probe, probe_outcome_of(error), error);
+        return false;
+    }
+    if (config->identity != 0) {
+        if (!await_answer(client, probe, fd, &answer)) {
+            return false;
+        }
+        server_identity_log(false, address, &answer);
+    }
+    probe->start_ns += clock_now_ns() - probe->connected_ns;
+    return true;
+}
+
 /* The exchange with one address: the socket is made and closed here. */
 static void exchange_with(struct client *client, const struct net_address *address,
                           const char *message, struct probe *probe)
@@ -117,7 +191,10 @@ static void exchange_with(struct client *client, const struct net_address *addre
         return;
     }
     counter_set(&client->live->sockets, 1);
-    probe_wait(probe, fd, client->signals);
+    if ((config->proxy_protocol == 0 && config->identity == 0) ||
+        open_talk(client, address, probe, fd)) {
+        probe_wait(probe, fd, client->signals);
+    }
     close(fd);
     counter_set(&client->live->sockets, 0);
     log_event(
@@ -164,7 +241,9 @@ static void log_failed(const struct client *client, const struct probe *probe,
     char detail[160];
     const char *reason = detail;
 
-    if (probe->outcome == PROBE_DIFFERS && probe->differs_at < probe->length) {
+    if (probe->outcome == PROBE_DIFFERS && probe->error != 0) {
+        reason = SERVER_IDENTITY_WRONG;
+    } else if (probe->outcome == PROBE_DIFFERS && probe->differs_at < probe->length) {
         format(detail, sizeof detail, "byte %zu is 0x%02x, expected 0x%02x",
                probe->differs_at, probe->got, probe->expected);
     } else if (probe->outcome == PROBE_DIFFERS) {

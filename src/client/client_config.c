@@ -12,14 +12,6 @@
 #include "io/admin.h"
 #include "sandbox/sandbox_mode.h"
 
-static const char *check_id(const char *value)
-{
-    if (*value == '\0') {
-        return "is empty";
-    }
-    return strpbrk(value, " ;#") != NULL ? "has a blank, ';' or '#'" : NULL;
-}
-
 static const char *check_server_address(const char *value)
 {
     char host[NET_HOST_TEXT];
@@ -157,10 +149,16 @@ const char *const client_expect_names[] = {
 /* The keys at the beginning of the table that are for the loop alone. */
 #define LOOP_KEYS 7
 
+/* And those that are for the loop and a load. */
+#define TALK_KEYS 9
+
+static const char *const identity_words[] = {"no", "ask", NULL};
+static const char *const proxy_words[] = {"none", "v1", "v2", NULL};
+
 static const struct config_key keys[] = {
-    {"client", "id", CONFIG_TEXT, FIELD(id), .size = CLIENT_ID_MAX, .check = check_id,
-     .default_value = "1", .value = "NAME",
-     .allowed = "1 to 63 printable bytes without blank, ';' and '#'",
+    {"client", "id", CONFIG_TEXT, FIELD(id), .size = CLIENT_ID_MAX,
+     .check = config_check_name, .default_value = "1", .value = "NAME",
+     .allowed = CONFIG_NAME_ALLOWED,
      .help = "Name of this client in its messages and its log"},
     {"client", "server_address", CONFIG_TEXT, FIELD(server_address), true,
      .size = CLIENT_ADDRESS_MAX, .check = check_server_address,
@@ -182,6 +180,12 @@ static const struct config_key keys[] = {
     {"client", "admin_address", CONFIG_TEXT, FIELD(admin_address), .size = NET_ADDRESS_TEXT,
      .check = admin_check_address, .default_value = ADMIN_NONE, .value = "ADDRESS",
      .allowed = ADMIN_ADDRESS_ALLOWED, .help = "Serve /metrics, /livez and /readyz there"},
+    {"client", "identity", CONFIG_CHOICE, FIELD(identity), .choices = identity_words,
+     .default_value = "no", .value = "MODE",
+     .help = "Ask each server for its name, version and worker"},
+    {"client", "proxy_protocol", CONFIG_CHOICE, FIELD(proxy_protocol),
+     .choices = proxy_words, .default_value = "none", .value = "VERSION",
+     .help = "Begin each connection with a PROXY header of this version"},
     {"client", "timeout", CONFIG_DURATION, FIELD(timeout_ns), true, .min = CLOCK_MS,
      .max = 3600 * CLOCK_S, .default_value = "5s", .value = "TIME",
      .help = "Time limit for each of resolving, connecting and the reply"},
@@ -336,7 +340,7 @@ static const char *uselessness(const struct client_config *config, size_t i)
     if (i < LOOP_KEYS && is_load) {
         return ", --load: it is for the loop; allowed: one of the two";
     }
-    if (i < LOOP_KEYS && is_examination) {
+    if (i < TALK_KEYS && is_examination) {
         return ", --examine: it is for the loop; allowed: one of the two";
     }
     if (is_of_examination && !is_examination) {

@@ -103,6 +103,8 @@ struct client_config {
     uint64_t timeout_ns;  /* for each of resolving, connecting and the reply */
     int verify;           /* 0 or 1 */
     char admin_address[NET_ADDRESS_TEXT]; /* or ADMIN_NONE (io/admin.h) */
+    int identity;                         /* 0, or 1: ask for it */
+    int proxy_protocol;                   /* version of the header to send; 0: none */
     int expect; /* enum probe_outcome; CLIENT_EXPECT_ANY: whatever it is */
     struct load_config load;
     struct examine_config examine;

@@ -86,6 +86,10 @@ struct config_key {
 /* Enough for a line about a contradiction. */
 #define CONFIG_CONTRADICTION_TEXT 160
 
+/* A check for CONFIG_TEXT: a name is not empty and has no blank, ';' and '#'. */
+const char *config_check_name(const char *value);
+#define CONFIG_NAME_ALLOWED "1 to 63 printable bytes without blank, ';' and '#'"
+
 /* "no" is 0, "yes" is 1. */
 extern const char *const config_no_yes[];
 

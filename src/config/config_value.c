@@ -23,6 +23,15 @@ void config_mistake(struct config_mistakes *mistakes, const char *place,
     mistakes->report(mistakes->context, message);
 }
 
+const char *config_check_name(const char *value)
+{
+    size_t length = strcspn(value, " ;#");
+
+    return value[length] != '\0' ? "has a blank, ';' or '#'"
+           : length == 0         ? "is empty"
+                                 : NULL;
+}
+
 const char *config_shown(const char *text, char out[CONFIG_SHOWN_TEXT])
 {
     return escape_bytes(out, CONFIG_SHOWN_TEXT, text, strlen(text));

@@ -431,3 +431,16 @@ int net_connect_abstract(const char *name)
     }
     return fd;
 }
+
+bool net_drop(int fd, void *bytes, size_t length)
+{
+    for (size_t dropped = 0; dropped < length;) {
+        ssize_t n = recv(fd, (char *)bytes + dropped, length - dropped, MSG_TRUNC);
+
+        if (n == 0 || (n == -1 && errno != EINTR)) {
+            return false;
+        }
+        dropped += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}

@@ -126,4 +126,9 @@ int net_connect_abstract(const char *name);
  * counts as one (tcp(7), SIOCOUTQ). 0 when that cannot be told. */
 size_t net_unacknowledged(int fd);
 
+/* Remove `length` bytes, which were peeked at, from the kernel's receive buffer. `bytes` is
+ * room for them; TCP drops them without a copy (MSG_TRUNC, tcp(7)). Returns false with
+ * errno set when the connection has an error. */
+bool net_drop(int fd, void *bytes, size_t length);
+
 #endif

@@ -11,6 +11,7 @@
 #include "base/events.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "client/server_identity.h"
 #include "io/net.h"
 #include "io/pollset.h"
 #include "io/probe.h"
@@ -232,6 +233,29 @@ void load_connection_open(struct load_share *share, struct load_connection *c)
     pollset_deadline(share->set, c->fd, c->since_ns + plan->config->timeout_ns);
 }
 
+/* Where the answer to this connection's question is gathered. */
+static struct opening_answer *answer_of(const struct load_share *share,
+                                        const struct load_connection *c)
+{
+    return &share->answers[c - share->connections];
+}
+
+/* What comes before the first message. Returns false when the connection failed. */
+static bool open_talk(struct load_share *share, struct load_connection *c)
+{
+    const struct client_config *config = share->plan->config;
+    int error = opening_send(c->fd, config->proxy_protocol, config->identity != 0);
+
+    c->is_asking = config->identity != 0;
+    if (c->is_asking) {
+        *answer_of(share, c) = (struct opening_answer){0};
+    }
+    if (error != 0) {
+        fail_errno(share, c, error);
+    }
+    return error == 0;
+}
+
 /* How the connect ended. Returns whether it is open. */
 static bool connected(struct load_share *share, struct load_connection *c, uint64_t *now_ns)
 {
@@ -252,7 +276,7 @@ static bool connected(struct load_share *share, struct load_connection *c, uint6
     c->misses = 0;
     pollset_no_deadline(share->set, c->fd);
     follow(share, c);
-    return true;
+    return open_talk(share, c);
 }
 
 /* ---- sending ------------------------------------------------------------------------- */
@@ -383,6 +407,21 @@ static void receive_nothing(struct load_share *share, struct load_connection *c,
     }
 }
 
+/* The answer to the question comes before all echoes. Takes its bytes from those received.
+ * Returns false when the connection failed. */
+static bool take_answer(struct load_share *share, struct load_connection *c, size_t *length)
+{
+    enum opening_verdict verdict = opening_take(answer_of(share, c), share->in, length);
+
+    if (verdict == OPENING_WRONG) {
+        fail(share, c, PROBE_DIFFERS, SERVER_IDENTITY_WRONG);
+    } else if (verdict == OPENING_TOLD) {
+        c->is_asking = false;
+        server_identity_log(true, &share->plan->addresses[c->address], answer_of(share, c));
+    }
+    return verdict != OPENING_WRONG;
+}
+
 /* Returns whether something came and the connection is open still. */
 static bool receive(struct load_share *share, struct load_connection *c, uint64_t *now_ns)
 {
@@ -393,8 +432,13 @@ static bool receive(struct load_share *share, struct load_connection *c, uint64_
         return false;
     }
     *now_ns = clock_now_ns();
-    if (!judge(share, c, share->in, (size_t)n, *now_ns)) {
+    size_t taken = c->is_asking ? (size_t)n : 0;
+    if ((c->is_asking && !take_answer(share, c, &taken)) ||
+        !judge(share, c, share->in + taken, (size_t)n - taken, *now_ns)) {
         return false;
+    }
+    if (taken == (size_t)n) {
+        return c->state == LOAD_OPEN; /* nothing was echoed yet */
     }
     if (share->config->reconnect && c->stream.begun > 0 && under_way(c) == 0) {
         reconnect(share, c);

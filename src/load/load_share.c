@@ -33,7 +33,11 @@ static bool make_connections(struct load_share *share, uint32_t first)
 
     share->connections = calloc(share->count, sizeof *share->connections);
     share->flights = calloc(share->count * (size_t)pipeline, sizeof *share->flights);
-    if (share->connections == NULL || share->flights == NULL) {
+    if (share->plan->config->identity != 0) {
+        share->answers = calloc(share->count, sizeof *share->answers);
+    }
+    if (share->connections == NULL || share->flights == NULL ||
+        (share->plan->config->identity != 0 && share->answers == NULL)) {
         return false;
     }
     for (uint32_t i = 0; i < share->count; i++) {
@@ -69,6 +73,7 @@ bool load_share_open(struct load_share *share, const struct load_plan *plan,
 void load_share_close(struct load_share *share)
 {
     table_free(&share->by_fd, share->by_fd_capacity, sizeof *share->by_fd);
+    free(share->answers);
     free(share->flights);
     free(share->connections);
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "io/opening.h"
 #include "io/pollset.h"
 #include "load/load_plan.h"
 #include "load/load_result.h"
@@ -41,6 +42,7 @@ struct load_connection {
     uint8_t trouble; /* enum probe_outcome: how it failed, losing no message, without being
                       * connected since; PROBE_ECHOED: it did not */
     bool has_deadline, wants_out, is_tried;
+    bool is_asking;   /* the answer to the question for the identity is not complete */
     uint8_t events;   /* that the poll set waits for; 0: none, so an open one rests */
     uint32_t address; /* index */
     uint32_t misses;  /* addresses in a row that could not be connected to */
@@ -54,7 +56,8 @@ struct load_share {
     const struct load_plan *plan;
     const struct load_config *config; /* the plan's */
     struct load_connection *connections;
-    struct load_flight *flights; /* `pipeline` of each connection */
+    struct load_flight *flights;    /* `pipeline` of each connection */
+    struct opening_answer *answers; /* of each connection; NULL: no identity is asked for */
     uint32_t count;
 
     /* Set by the thread. */

@@ -26,6 +26,11 @@ void echo_init(struct echo *echo)
     *echo = (struct echo){.state = ECHO_OPEN};
 }
 
+void echo_await(struct echo *echo, struct preamble preamble)
+{
+    *echo = (struct echo){.state = ECHO_PREAMBLE, .is_unread = true, .preamble = preamble};
+}
+
 bool echo_is_blocked(const struct echo *echo)
 {
     return echo->is_unread || echo->pending != NULL;
@@ -193,21 +198,6 @@ static int send_back(struct echo *echo, int fd, struct echo_receive_buffer *buff
     return POLLOUT;
 }
 
-/* Remove `length` bytes from the kernel's receive buffer, which has them. TCP drops them
- * without a copy (MSG_TRUNC, tcp(7)). */
-static bool drop(int fd, unsigned char *bytes, size_t length)
-{
-    for (size_t dropped = 0; dropped < length;) {
-        ssize_t n = recv(fd, bytes + dropped, length - dropped, MSG_TRUNC);
-
-        if (n == 0 || (n == -1 && errno != EINTR)) {
-            return false;
-        }
-        dropped += n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
-
 /* Send the bytes just peeked at and remove those that send() took; the rest stays in the
  * kernel. */
 static int send_peeked(struct echo *echo, int fd, struct echo_receive_buffer *buffer,
@@ -219,7 +209,7 @@ static int send_peeked(struct echo *echo, int fd, struct echo_receive_buffer *bu
         return over(echo, errno);
     }
     buffer->length = (size_t)taken;
-    if (!drop(fd, buffer->bytes, buffer->length)) {
+    if (!net_drop(fd, buffer->bytes, buffer->length)) {
         return over(echo, errno);
     }
     if (buffer->length == length) {

@@ -12,7 +12,8 @@
  *                                                                                v
  *     ECHO_OVER <--- peer's EOF read and everything acknowledged --------- LINGERING
  *
- * An error leads from every state to ECHO_OVER.
+ * An error leads from every state to ECHO_OVER. Where the server awaits a preamble, the
+ * session is not OPEN yet, and its owner reads it (preamble.h): echo_await(), echo_init().
  *
  * Bytes are received into one buffer that all sessions of a thread share, and sent from
  * there at once. Only bytes that send() did not take are copied to a pending block of the
@@ -30,6 +31,7 @@
 #include <stdint.h>
 
 #include "server/pending.h"
+#include "server/preamble.h"
 
 /* The most bytes of one read, and so of a pending block. */
 #define ECHO_CHUNK (256 * 1024)
@@ -46,6 +48,7 @@ enum echo_state {
     ECHO_FLUSHING,  /* nothing more is read; pending bytes are still sent */
     ECHO_LINGERING, /* our end of stream is sent; the peer's, or acknowledgements, are
                        missing */
+    ECHO_PREAMBLE,  /* nothing is read yet: the preamble comes first */
 };
 
 struct echo_pending;
@@ -64,6 +67,7 @@ struct echo {
     union {
         struct echo_pending *pending;   /* bytes that send() did not take yet; NULL: none */
         struct echo_progress of_unread; /* if is_unread */
+        struct preamble preamble;       /* in ECHO_PREAMBLE; then is_unread is set, too */
     };
     /* Bytes taken by send(): the kernel delivers them. 256 TiB are enough for one
      * connection. */
@@ -89,6 +93,10 @@ struct echo_receive_buffer {
 
 /* Begin a session on a connected, non-blocking socket. All fields but `state` become 0. */
 void echo_init(struct echo *echo);
+
+/* Make a session of which a preamble is awaited; echo_init() begins it. Until then only
+ * the functions that look at a session or free it may be called. */
+void echo_await(struct echo *echo, struct preamble preamble);
 
 /* Advance the session by at most one read and one send(). `revents` are those of poll(2);
  * POLLIN may also be tried without poll(). 0 only checks whether the session is over: call

@@ -15,6 +15,8 @@ static const char *check_address(const char *value)
 }
 
 static const char *const auto_word[] = {"auto", NULL};
+static const char *const off_on_words[] = {"off", "on", NULL};
+static const char *const proxy_words[] = {"off", "required", NULL};
 
 #define FIELD(name) offsetof(struct server_config, name)
 
@@ -50,6 +52,15 @@ static const struct config_key keys[] = {
     {"server", "admin_address", CONFIG_TEXT, FIELD(admin_address), .size = NET_ADDRESS_TEXT,
      .check = admin_check_address, .default_value = ADMIN_NONE, .value = "ADDRESS",
      .allowed = ADMIN_ADDRESS_ALLOWED, .help = "Serve /metrics, /livez and /readyz there"},
+    {"server", "identity", CONFIG_CHOICE, FIELD(identity), .choices = off_on_words,
+     .default_value = "off", .value = "MODE",
+     .help = "Tell name, version and worker to clients that ask"},
+    {"server", "name", CONFIG_TEXT, FIELD(name), .size = IDENTITY_NAME_TEXT,
+     .check = config_check_name, .default_value = SERVER_HOST_NAME, .value = "NAME",
+     .allowed = CONFIG_NAME_ALLOWED, .help = "Name of this server; hostname: the host's"},
+    {"server", "proxy_protocol", CONFIG_CHOICE, FIELD(proxy_protocol),
+     .choices = proxy_words, .default_value = "off", .value = "MODE",
+     .help = "Each connection begins with a PROXY header, v1 or v2"},
     {"server", "sandbox", CONFIG_CHOICE, FIELD(sandbox), true,
      .choices = sandbox_mode_names, .default_value = "auto", .value = "MODE",
      .help = "Give up files and system calls; auto: as far as the kernel can"},

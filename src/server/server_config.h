@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "config/config.h"
+#include "io/identity.h"
 #include "io/net.h"
 
 struct server_config {
@@ -18,10 +19,16 @@ struct server_config {
     uint64_t write_timeout_ns; /* 0: off */
     uint64_t drain_timeout_ns;
     char admin_address[NET_ADDRESS_TEXT]; /* ADMIN_NONE, or what admin_open() takes */
+    int identity;                         /* 0, or 1: it is told to whoever asks */
+    char name[IDENTITY_NAME_TEXT];        /* or SERVER_HOST_NAME */
+    int proxy_protocol;                   /* 0, or 1: a header is required */
     int sandbox;                          /* enum sandbox_mode */
     int log_level;                        /* enum log_level */
     int log_format;                       /* enum log_format */
 };
+
+/* The word of a name that stands for the host's. */
+#define SERVER_HOST_NAME "hostname"
 
 /* The action (enum config_action) for --healthcheck. */
 #define SERVER_HEALTHCHECK CONFIG_OWN_ACTION

@@ -5,14 +5,17 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/escape.h"
 #include "base/events.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "io/identity.h"
 #include "io/net.h"
 #include "server/echo.h"
 #include "server/health.h"
@@ -25,6 +28,9 @@
  * after 2, 4, 8 ... times as long, up to 64 times. */
 #define LINGER_CHECK_NS (4 * CLOCK_MS)
 
+/* How long a PROXY header may take, as its specification wants it. */
+#define HEADER_MS 3000
+
 /* Bytes that may be read in whole chunks in a round: some milliseconds of copying. */
 #define ROUND_BYTES ((size_t)4 * 1024 * 1024)
 
@@ -34,9 +40,10 @@
 /* Size of a message's text in the log at debug. */
 #define MESSAGE_SHOWN 160
 
-const char *const worker_end_names[] = {
-    "peer ended it", "idle",          "reset",         "timed out",   "error", "no memory",
-    "write timeout", "drain timeout", "second signal", "fatal error", NULL};
+const char *const worker_end_names[] = {"peer ended it", "idle",          "reset",
+                                        "timed out",     "error",         "no memory",
+                                        "PROXY header",  "write timeout", "drain timeout",
+                                        "second signal", "fatal error",   NULL};
 _Static_assert(sizeof worker_end_names / sizeof *worker_end_names == WORKER_ENDS + 1,
                "each has its words");
 
@@ -71,11 +78,26 @@ struct worker {
     uint64_t drain_start_ns; /* 0: not draining */
     uint64_t round_ns;       /* pollset_now() of the round that budget and turns are for */
     struct turns heavy;
+    bool awaits_preamble;                /* of each connection */
+    char identity[IDENTITY_ANSWER_TEXT]; /* the answer to the question for it */
     struct echo_receive_buffer receive_buffer;
 };
 
-struct worker *worker_new(const struct server_config *config, struct pollset *set,
-                          struct pending_pool *pool,
+/* The host's name stands for one that is not configured. */
+static void make_identity(struct worker *worker, int number)
+{
+    struct utsname host;
+    const char *name = worker->config->name;
+
+    if (strcmp(name, SERVER_HOST_NAME) == 0 && uname(&host) == 0) {
+        name = host.nodename;
+    }
+    format(worker->identity, sizeof worker->identity, "%s " ECHOLAB_VERSION " %d\n", name,
+           number);
+}
+
+struct worker *worker_new(const struct server_config *config, int number,
+                          struct pollset *set, struct pending_pool *pool,
                           void (*on_close)(void *context, uint32_t id), void *context)
 {
     struct worker *worker = calloc(1, sizeof *worker);
@@ -86,6 +108,8 @@ struct worker *worker_new(const struct server_config *config, struct pollset *se
         worker->on_close = on_close;
         worker->context = context;
         worker->receive_buffer.pending.pool = pool;
+        worker->awaits_preamble = config->proxy_protocol != 0 || config->identity != 0;
+        make_identity(worker, number);
     }
     return worker;
 }
@@ -306,6 +330,92 @@ static void count_bytes(struct worker *worker, int fd, uint64_t echoed, size_t h
               (wants == ECHO_OVER ? received->length + held - sent - left : 0));
 }
 
+/* ---- before the echo -------------------------------------------------------------------
+ */
+
+static void await_preamble(struct worker *worker, int fd)
+{
+    echo_await(&worker->echoes[fd],
+               (struct preamble){
+                   .since_ms = (uint32_t)(pollset_now(worker->set) / CLOCK_MS),
+                   .awaits_header = worker->config->proxy_protocol != 0,
+                   .awaits_question = worker->config->identity != 0,
+               });
+    pollset_deadline(worker->set, fd, pollset_now(worker->set) + HEADER_MS * CLOCK_MS);
+}
+
+/* Without a source the connection's own ends count, which are logged already. */
+static void log_header(const struct worker *worker, int fd,
+                       const struct proxy_header *header)
+{
+    char text[NET_ADDRESS_TEXT];
+
+    if (header->source.length != 0) {
+        log_event(EVENT_CONNECTION_PROXIED, worker->sessions[fd].id,
+                  net_address_text(&header->source, text));
+    }
+}
+
+/* The header is wrong at an offset, or incomplete with all its bytes. */
+static void refuse_header(struct worker *worker, int fd, size_t at, size_t length)
+{
+    char shown[MESSAGE_SHOWN];
+
+    log_event(EVENT_PROXY_HEADER_WRONG, worker->sessions[fd].id, at, length,
+              escape_bytes(shown, sizeof shown, worker->receive_buffer.bytes, length));
+    close_session(worker, fd, WORKER_END_HEADER);
+}
+
+/* A part of a preamble is there: look again after 4, 8, ... 256 ms. Returns whether its
+ * time is up: the question has as many looks (0.5 s), a header has its time. */
+static bool is_part_late(struct worker *worker, struct echo *echo)
+{
+    uint32_t now_ms = (uint32_t)(pollset_now(worker->set) / CLOCK_MS);
+
+    if (echo->preamble.awaits_header && now_ms - echo->preamble.since_ms >= HEADER_MS) {
+        return true;
+    }
+    if (echo->end_looks == ECHO_END_LOOKS_MAX) {
+        return !echo->preamble.awaits_header;
+    }
+    echo->end_looks++;
+    return false;
+}
+
+/* An event of a session that is not begun, or its deadline. Returns whether the echo
+ * begins; otherwise all is done. */
+static bool take_preamble(struct worker *worker, int fd, bool is_deadline)
+{
+    struct echo *echo = &worker->echoes[fd];
+    struct proxy_header header;
+    enum preamble_step step;
+    size_t length = 0;
+
+    while ((step = preamble_look(&echo->preamble, fd, worker->receive_buffer.bytes, &length,
+                                 worker->identity, &header)) == PREAMBLE_HEADER) {
+        log_header(worker, fd, &header);
+        echo->end_looks = 0;
+    }
+    bool awaits_header = echo->preamble.awaits_header;
+    if (step == PREAMBLE_PART && !is_part_late(worker, echo)) {
+        follow(worker, fd, 0);
+    } else if (step == PREAMBLE_NOTHING && !is_deadline) {
+        if (!awaits_header) { /* else it keeps its first deadline */
+            follow(worker, fd, POLLIN);
+        }
+    } else if (step == PREAMBLE_ENDED) {
+        echo->error = (unsigned)errno & 0xff;
+        close_session(worker, fd, WORKER_END_PEER);
+    } else if (awaits_header) {
+        refuse_header(worker, fd, step == PREAMBLE_WRONG ? header.wrong_at : length,
+                      length);
+    } else {
+        echo_init(echo);
+        return true;
+    }
+    return false;
+}
+
 static int serve(struct worker *worker, int fd, short revents)
 {
     const struct echo *echo = &worker->echoes[fd];
@@ -326,6 +436,9 @@ static int serve(struct worker *worker, int fd, short revents)
 void worker_event(struct worker *worker, int fd, short revents)
 {
     begin_round(worker);
+    if (worker->echoes[fd].state == ECHO_PREAMBLE && !take_preamble(worker, fd, false)) {
+        return;
+    }
     if (must_wait(worker, fd, revents)) {
         follow(worker, fd, revents); /* its peer is active: the deadlines move */
         return;
@@ -356,9 +469,18 @@ bool worker_take(struct worker *worker, int fd, uint32_t id)
         pollset_deadline(worker->set, fd, clock_now_ns() + HEALTH_CHECK_NS);
     } else {
         worker->connections++;
+        if (worker->awaits_preamble) {
+            await_preamble(worker, fd);
+        }
     }
     worker_event(worker, fd, POLLIN); /* the first bytes are often there already */
     return true;
+}
+
+/* No byte of a preamble has come, and none has to: or not any more. */
+static bool is_silent(const struct worker *worker, const struct echo *echo)
+{
+    return echo->end_looks == 0 && (!echo->preamble.awaits_header || is_draining(worker));
 }
 
 static void cut_session(struct worker *worker, int fd, enum worker_end reason)
@@ -374,6 +496,15 @@ void worker_deadline(struct worker *worker, int fd)
 {
     struct echo *echo = &worker->echoes[fd];
 
+    if (echo->state == ECHO_PREAMBLE) {
+        if (!is_silent(worker, echo)) {
+            if (take_preamble(worker, fd, true)) {
+                worker_event(worker, fd, POLLIN);
+            }
+            return;
+        }
+        echo_init(echo); /* it ends like others that say nothing */
+    }
     if (is_health_check(worker, fd)) {
         close_session(worker, fd, WORKER_END_TIMED_OUT);
     } else if (echo->state == ECHO_LINGERING && echo->has_peer_eof) {
@@ -404,7 +535,8 @@ void worker_drain(struct worker *worker)
         }
         if (is_health_check(worker, (int)fd)) {
             close_session(worker, (int)fd, WORKER_END_IDLE);
-        } else if (worker->echoes[fd].state == ECHO_OPEN) {
+        } else if (worker->echoes[fd].state == ECHO_OPEN ||
+                   worker->echoes[fd].state == ECHO_PREAMBLE) {
             pollset_deadline(worker->set, (int)fd,
                              worker->drain_start_ns + drain_idle_ns(worker));
         }

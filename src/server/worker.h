@@ -31,7 +31,8 @@ enum worker_end {
     WORKER_END_TIMED_OUT, /* it acknowledged nothing, or no keepalive */
     WORKER_END_ERROR,     /* another error of its socket */
     WORKER_END_NO_MEMORY,
-    WORKER_END_CUT, /* from here on */
+    WORKER_END_HEADER, /* a wrong PROXY header, or none in time */
+    WORKER_END_CUT,    /* from here on */
     WORKER_CUT_WRITE_TIMEOUT = WORKER_END_CUT,
     WORKER_CUT_DRAIN_TIMEOUT,
     WORKER_CUT_SECOND_SIGNAL,
@@ -45,7 +46,7 @@ extern const char *const worker_end_names[];
 /* What a worker counts, of its connections without health checks. At rest, WORKER_RECEIVED
  * is the sum of the three below it. */
 enum worker_number {
-    WORKER_RECEIVED, /* bytes, from the first one on */
+    WORKER_RECEIVED, /* bytes, from the first one behind the preamble on */
     WORKER_ECHOED,   /* of these, taken by send() */
     WORKER_DROPPED,  /* lost with a connection, or late (echo.h) */
     WORKER_PENDING,  /* held now */
@@ -54,11 +55,11 @@ enum worker_number {
     WORKER_NUMBERS = WORKER_CLOSED + WORKER_ENDS,
 };
 
-/* Make a worker on `set`; its pending blocks come from `pool`. After each closed
- * connection, `on_close` is called with `context` and the connection's number. Returns NULL
- * when there is no memory. */
-struct worker *worker_new(const struct server_config *config, struct pollset *set,
-                          struct pending_pool *pool,
+/* Make a worker on `set`, number `number` of its server, from 1 on; its pending blocks come
+ * from `pool`. After each closed connection, `on_close` is called with `context` and the
+ * connection's number. Returns NULL when there is no memory. */
+struct worker *worker_new(const struct server_config *config, int number,
+                          struct pollset *set, struct pending_pool *pool,
                           void (*on_close)(void *context, uint32_t id), void *context);
 
 /* Release the worker; its connections must be closed. NULL is allowed. */

@@ -369,8 +369,8 @@ static bool start_thread(struct pool_thread *thread)
         errno = ENOMEM;
         return false;
     }
-    thread->worker = worker_new(thread->pool->config, thread->set, &thread->pool->memory,
-                                on_worker_close, thread);
+    thread->worker = worker_new(thread->pool->config, thread->number, thread->set,
+                                &thread->pool->memory, on_worker_close, thread);
     if (thread->worker == NULL) {
         errno = ENOMEM;
         return false;
@@ -413,8 +413,8 @@ static bool start_alone(struct worker_pool *pool)
 
     thread->set = pool->caller_set;
     use_signals(thread);
-    thread->worker =
-        worker_new(pool->config, pool->caller_set, &pool->memory, on_worker_close, thread);
+    thread->worker = worker_new(pool->config, thread->number, pool->caller_set,
+                                &pool->memory, on_worker_close, thread);
     if (thread->worker == NULL) {
         log_event(EVENT_START_FAILED, "no memory");
     }

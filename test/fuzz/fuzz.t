@@ -7,7 +7,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $seconds = $ENV{FUZZ_SECONDS} // 10;
-my @targets = qw(config echo http load_stream pollset);
+my @targets = qw(config echo http load_stream pollset preamble);
 plan skip_all => 'no clang with libFuzzer here' if !-x 'build/fuzz/echo_fuzz';
 
 sub output_of {

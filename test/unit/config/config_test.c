@@ -160,8 +160,10 @@ static bool same_server(const struct server_config *a, const struct server_confi
            a->idle_timeout_ns == b->idle_timeout_ns &&
            a->write_timeout_ns == b->write_timeout_ns &&
            a->drain_timeout_ns == b->drain_timeout_ns &&
-           strcmp(a->admin_address, b->admin_address) == 0 && a->sandbox == b->sandbox &&
-           a->log_level == b->log_level && a->log_format == b->log_format;
+           strcmp(a->admin_address, b->admin_address) == 0 && a->identity == b->identity &&
+           strcmp(a->name, b->name) == 0 && a->proxy_protocol == b->proxy_protocol &&
+           a->sandbox == b->sandbox && a->log_level == b->log_level &&
+           a->log_format == b->log_format;
 }
 
 static bool same_load(const struct load_config *a, const struct load_config *b)
@@ -189,6 +191,7 @@ static bool same_client(const struct client_config *a, const struct client_confi
            a->loop_lapse_ns == b->loop_lapse_ns && a->loop_period_ns == b->loop_period_ns &&
            a->interval_ns == b->interval_ns &&
            strcmp(a->admin_address, b->admin_address) == 0 && a->count == b->count &&
+           a->identity == b->identity && a->proxy_protocol == b->proxy_protocol &&
            a->timeout_ns == b->timeout_ns && a->verify == b->verify &&
            a->expect == b->expect && same_load(&a->load, &b->load) &&
            same_examine(&a->examine, &b->examine) && a->sandbox == b->sandbox &&
@@ -206,6 +209,7 @@ static const struct server_config server_defaults = {
     .write_timeout_ns = 30 * CLOCK_S,
     .drain_timeout_ns = 4 * CLOCK_S,
     .admin_address = "none",
+    .name = "hostname",
     .sandbox = SANDBOX_AUTO,
     .log_level = LOG_INFO,
     .log_format = LOG_TEXT,
@@ -223,6 +227,9 @@ static const struct server_config server_others = {
     .write_timeout_ns = 1500 * CLOCK_MS,
     .drain_timeout_ns = 62 * CLOCK_S,
     .admin_address = "[::1]:9100",
+    .identity = 1,
+    .name = "web-1",
+    .proxy_protocol = 1,
     .sandbox = SANDBOX_OFF,
     .log_level = LOG_ERROR,
     .log_format = LOG_JSON,
@@ -263,6 +270,8 @@ static const struct client_config client_others = {
     .loop_period_ns = 1,
     .interval_ns = CLOCK_S,
     .admin_address = "[::1]:9101",
+    .identity = 1,
+    .proxy_protocol = 2,
     .count = 3,
     .timeout_ns = CLOCK_MS,
     .verify = false,
@@ -320,6 +329,11 @@ static const struct sample server_samples[] = {
      FIELD(server_config, drain_timeout_ns)},
     {"server", "admin_address", "SERVER_ADMIN_ADDRESS", "--admin-address", "[::1]:9100",
      "127.0.0.1:9100", FIELD(server_config, admin_address)},
+    {"server", "identity", "SERVER_IDENTITY", "--identity", "on", "off",
+     FIELD(server_config, identity)},
+    {"server", "name", "SERVER_NAME", "--name", "web-1", "x", FIELD(server_config, name)},
+    {"server", "proxy_protocol", "SERVER_PROXY_PROTOCOL", "--proxy-protocol", "required",
+     "off", FIELD(server_config, proxy_protocol)},
     {"server", "sandbox", "SERVER_SANDBOX", "--sandbox", "off", "on",
      FIELD(server_config, sandbox)},
     {"log", "level", "SERVER_LOG_LEVEL", "--log-level", "error", "warn",
@@ -350,6 +364,10 @@ static const struct sample client_samples[] = {
     {"client", "count", "CLI_COUNT", "--count", "3", "8", FIELD(client_config, count)},
     {"client", "admin_address", "CLI_ADMIN_ADDRESS", "--admin-address", "[::1]:9101",
      "127.0.0.1:9101", FIELD(client_config, admin_address)},
+    {"client", "identity", "CLI_IDENTITY", "--identity", "ask", "no",
+     FIELD(client_config, identity)},
+    {"client", "proxy_protocol", "CLI_PROXY_PROTOCOL", "--proxy-protocol", "v2", "v1",
+     FIELD(client_config, proxy_protocol)},
     {"client", "timeout", "CLI_TIMEOUT", "--timeout", "1ms", "8s",
      FIELD(client_config, timeout_ns)},
     {"client", "verify", "CLI_VERIFY", "--verify", "no", "yes",

@@ -50,7 +50,7 @@ static void begin(void)
 {
     pool.left = (size_t)64 * 1024 * 1024;
     set = pollset_new(&callbacks, NULL);
-    worker = worker_new(&config, set, &pool, on_close, NULL);
+    worker = worker_new(&config, 1, set, &pool, on_close, NULL);
     for (int i = 0; i < CROWD; i++) {
         int pair[2];
 
