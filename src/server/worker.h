@@ -74,9 +74,9 @@ bool worker_take(struct worker *worker, int fd, uint32_t id);
 void worker_event(struct worker *worker, int fd, short revents);
 void worker_deadline(struct worker *worker, int fd);
 
-/* Drain: from now on every session ends, once it was idle for a moment or when half of the
- * drain timeout has passed. At the drain timeout the owner cuts the sessions that are
- * left. */
+/* Drain: from now on every session ends, once it was idle for a moment, with the last byte
+ * of its echo (echo.h), or when half of the drain timeout has passed. At the drain timeout
+ * the owner cuts the sessions that are left. */
 void worker_drain(struct worker *worker);
 
 /* Close all connections now and log each with its pending bytes. */
