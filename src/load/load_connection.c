@@ -50,11 +50,12 @@ static bool may_rest(const struct load_share *share, const struct load_connectio
 static void follow(struct load_share *share, struct load_connection *c)
 {
     bool rests = c->state == LOAD_OPEN && under_way(c) == 0 && may_rest(share, c);
-    uint8_t events = (uint8_t)((rests ? 0 : POLLIN) | (c->wants_out ? POLLOUT : 0));
+    uint16_t events =
+        (uint16_t)((rests ? 0 : POLLIN | POLLRDHUP) | (c->wants_out ? POLLOUT : 0));
 
     if (events != c->events) {
         c->events = events;
-        pollset_want(share->set, c->fd, events);
+        pollset_want(share->set, c->fd, (short)events);
     }
 }
 
@@ -124,6 +125,14 @@ static bool has_other_address(const struct load_share *share, struct load_connec
     return c->misses > 0;
 }
 
+/* After a failure: the pause before the next connect, each twice as long as the last. */
+static void pause_or_end(struct load_share *share, struct load_connection *c, uint64_t now)
+{
+    c->backoff_ns = c->backoff_ns == 0 ? share->config->retry_ns : 2 * c->backoff_ns;
+    c->backoff_ns = c->backoff_ns > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : c->backoff_ns;
+    wait_or_end(share, c, now + c->backoff_ns);
+}
+
 /* The connection failed, or could not be made. */
 static void fail(struct load_share *share, struct load_connection *c,
                  enum probe_outcome outcome, const char *detail)
@@ -149,9 +158,7 @@ static void fail(struct load_share *share, struct load_connection *c,
         load_connection_end(share, c);
         return;
     }
-    c->backoff_ns = c->backoff_ns == 0 ? share->config->retry_ns : 2 * c->backoff_ns;
-    c->backoff_ns = c->backoff_ns > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : c->backoff_ns;
-    wait_or_end(share, c, now + c->backoff_ns);
+    pause_or_end(share, c, now);
 }
 
 static void fail_errno(struct load_share *share, struct load_connection *c, int error)
@@ -249,6 +256,7 @@ static bool connected(struct load_share *share, struct load_connection *c, uint6
     mark_tried(share, c);
     c->state = LOAD_OPEN;
     c->trouble = PROBE_ECHOED;
+    c->has_echoed = false;
     c->misses = 0;
     pollset_no_deadline(share->set, c->fd);
     follow(share, c);
@@ -307,6 +315,7 @@ static void complete(struct load_share *share, struct load_connection *c, uint64
     const struct load_flight *flight = load_stream_completed(&share->shape, &c->stream);
 
     c->backoff_ns = 0;
+    c->has_echoed = true;
     if (share->interval != NULL) {
         histogram_record(share->interval, now - flight->due_ns);
     }
@@ -361,7 +370,7 @@ static void fail_incomplete(struct load_share *share, struct load_connection *c,
     fail(share, c, outcome, detail);
 }
 
-/* A connection for each message: the next one. */
+/* Open it again at once. */
 static void reconnect(struct load_share *share, struct load_connection *c)
 {
     close_socket(share, c);
@@ -371,11 +380,29 @@ static void reconnect(struct load_share *share, struct load_connection *c)
     }
 }
 
+/* The peer ended it between two messages. One that did not echo anything pauses before it
+ * is opened again, for its peer may do so each time. */
+static void move(struct load_share *share, struct load_connection *c)
+{
+    share->result->moved++;
+    c->trouble = PROBE_CLOSED_EARLY;
+    if (c->has_echoed) {
+        reconnect(share, c);
+    } else {
+        close_socket(share, c);
+        pause_or_end(share, c, clock_now_ns());
+    }
+}
+
 /* Nothing was received: the end of the stream, or an errno. */
 static void receive_nothing(struct load_share *share, struct load_connection *c, ssize_t n)
 {
-    if (n == 0 && c->state == LOAD_CLOSING) {
+    bool is_idle = under_way(c) == 0;
+
+    if (n == 0 && (c->state == LOAD_CLOSING || (is_idle && !load_share_has_more(share)))) {
         load_connection_end(share, c);
+    } else if (n == 0 && is_idle && share->config->retry_ns != 0) {
+        move(share, c);
     } else if (n == 0) {
         fail_incomplete(share, c, PROBE_CLOSED_EARLY);
     } else if (errno != EAGAIN && errno != EINTR) {
@@ -453,7 +480,17 @@ bool load_connection_ready(struct load_share *share, struct load_connection *c,
     if ((revents & POLLOUT) != 0 && !load_connection_send(share, c)) {
         return false;
     }
-    return (revents & (POLLIN | POLLERR | POLLHUP)) != 0 && receive(share, c, now_ns);
+    bool has_ended = (revents & POLLRDHUP) != 0;
+    bool may_have_ended = has_ended || c->stream.received_bytes > 0;
+    if ((revents & (POLLIN | POLLERR | POLLHUP)) == 0 || !receive(share, c, now_ns)) {
+        return false;
+    }
+    if (may_have_ended && under_way(c) == 0) {
+        uint64_t later;
+
+        receive(share, c, &later); /* the end may have come with the echo */
+    }
+    return c->state == LOAD_OPEN && !has_ended;
 }
 
 /* Its deadline has passed while messages went and came: the oldest under way may have

@@ -140,13 +140,14 @@ void load_report_json_put(struct output *output, const struct load_figures *figu
                ",\"messages_skipped\":%" PRIu64,
                figures->measured_ns, result->sent, result->echoed, result->measured,
                result->lost, result->unfinished, result->skipped);
-    output_put(
-        output,
-        ",\"messages_per_s\":%" PRIu64 ",\"bytes_per_s\":%" PRIu64 ",\"connects\":%" PRIu64
-        ",\"cpu_ns_per_message\":%" PRIu64 ",\"outage_ns\":%" PRIu64,
-        load_figures_per_second(figures, result->in_time),
-        load_figures_per_second(figures, result->in_time * load->size),
-        load_figures_connects(figures), load_figures_cpu(figures), result->outage_ns);
+    output_put(output,
+               ",\"messages_per_s\":%" PRIu64 ",\"bytes_per_s\":%" PRIu64
+               ",\"connects\":%" PRIu64 ",\"moved\":%" PRIu64
+               ",\"cpu_ns_per_message\":%" PRIu64 ",\"outage_ns\":%" PRIu64,
+               load_figures_per_second(figures, result->in_time),
+               load_figures_per_second(figures, result->in_time * load->size),
+               load_figures_connects(figures), result->moved, load_figures_cpu(figures),
+               result->outage_ns);
     put_json_kinds(output, "errors", result->errors);
     put_json_kinds(output, "failures", result->failures);
     output_put(output, ",\"exit_code\":%u", figures->exit_code);

@@ -64,6 +64,13 @@ static void put_errors(struct output *output, const struct load_result *result)
     char text[LATENCY_TEXT], kinds[CLIENT_KINDS_TEXT];
     const enum probe_outcome first = PROBE_ECHOED + 1;
 
+    if (result->moved > 0) {
+        output_put(output,
+                   "  moved      %" PRIu64 " connection" FORMAT_S
+                   " that the server ended between two messages\n",
+                   result->moved);
+    }
+
     if (load_result_errors(result) > 0) {
         output_put(output, "  errors     %s\n",
                    client_kinds_text(kinds, first, result->errors));

@@ -41,7 +41,8 @@ struct load_connection {
     uint8_t trouble; /* enum probe_outcome: how it failed, losing no message, without being
                       * connected since; PROBE_ECHOED: it did not */
     bool has_deadline, wants_out, is_tried;
-    uint8_t events;   /* that the poll set waits for; 0: none, so an open one rests */
+    bool has_echoed;  /* a message, since it was connected */
+    uint16_t events;  /* that the poll set waits for; 0: none, so an open one rests */
     uint32_t address; /* index */
     uint32_t misses;  /* addresses in a row that could not be connected to */
     struct load_stream stream;
