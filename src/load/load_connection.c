@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -112,17 +113,46 @@ static void log_fault(struct load_share *share, const struct load_connection *c,
 
         log_event(EVENT_LOAD_FAULT(is_expected ? LOG_DEBUG : LOG_WARN),
                   c->stream.connection,
-                  net_address_text(&share->plan->addresses[c->address], address),
+                  net_address_text(&share->plan->addresses->list[c->address], address),
                   c->stream.receiving, probe_outcome_names[outcome],
                   *detail != '\0' ? ": " : "", detail);
     }
 }
 
+static uint64_t bit_of(const struct load_connection *c)
+{
+    return UINT64_C(1) << c->address;
+}
+
+static uint64_t current_addresses(const struct load_share *share)
+{
+    return atomic_load(&share->plan->addresses->current);
+}
+
+/* For a moment other addresses come first, and the name may have others now. */
+static void avoid(struct load_share *share, const struct load_connection *c, uint64_t now)
+{
+    share->avoided = bit_of(c) | (share->avoided_until > now ? share->avoided : 0);
+    share->avoided_until = now + share->config->retry_ns;
+    load_addresses_want(share->plan->addresses);
+}
+
 /* It could not be connected: is there an address of the name that was not tried yet? */
 static bool has_other_address(const struct load_share *share, struct load_connection *c)
 {
-    c->misses = c->misses + 1 < share->plan->address_count ? c->misses + 1 : 0;
-    return c->misses > 0;
+    c->missed |= bit_of(c);
+    return share->config->retry_ns != 0 && (current_addresses(share) & ~c->missed) != 0;
+}
+
+/* All were tried: those that were passed by are errors after all. */
+static void end_round(struct load_share *share, struct load_connection *c, uint64_t now)
+{
+    for (uint32_t i = 0; c->passed != 0; i++, c->passed >>= 1) {
+        if ((c->passed & 1) != 0) {
+            load_result_failed(share->result, i, PROBE_REFUSED, 0, now);
+        }
+    }
+    c->missed = 0;
 }
 
 /* After a failure: the pause before the next connect, each twice as long as the last. */
@@ -133,26 +163,34 @@ static void pause_or_end(struct load_share *share, struct load_connection *c, ui
     wait_or_end(share, c, now + c->backoff_ns);
 }
 
-/* The connection failed, or could not be made. */
+/* The connection failed, or could not be made. A server that was there and refuses is none
+ * of the errors while another one takes the connection: it is being replaced. */
 static void fail(struct load_share *share, struct load_connection *c,
                  enum probe_outcome outcome, const char *detail)
 {
     uint64_t now = clock_now_ns();
-    bool was_connecting = c->state == LOAD_CONNECTING;
+    bool has_other = c->state == LOAD_CONNECTING && has_other_address(share, c);
 
-    log_fault(share, c, outcome, detail);
     if (under_way(c) == 0 && outcome != PROBE_DIFFERS && load_share_has_more(share)) {
         c->trouble = outcome;
     }
-    load_result_failed(share->result, c->address, outcome, under_way(c), now);
+    if (has_other && outcome == PROBE_REFUSED &&
+        share->result->addresses[c->address].connects > 0) {
+        c->passed |= bit_of(c);
+    } else {
+        log_fault(share, c, outcome, detail);
+        load_result_failed(share->result, c->address, outcome, under_way(c), now);
+    }
+    avoid(share, c, now);
     load_stream_give_up(&c->stream);
     if (c->fd != -1) {
         close_socket(share, c);
     }
-    if (share->config->retry_ns != 0 && was_connecting && has_other_address(share, c)) {
+    if (has_other) {
         wait_or_end(share, c, 0);
         return;
     }
+    end_round(share, c, now);
     mark_tried(share, c);
     if (share->config->retry_ns == 0) {
         load_connection_end(share, c);
@@ -196,6 +234,23 @@ static const struct net_address *next_source(struct load_share *share,
     return NULL;
 }
 
+/* The next address in turn, of those that are worth it. */
+static uint32_t next_address(struct load_share *share, const struct load_connection *c,
+                             uint64_t now)
+{
+    uint64_t left = current_addresses(share) & ~c->missed;
+    uint64_t good = share->avoided_until > now ? left & ~share->avoided : left;
+    uint64_t from = good != 0 ? good : left;
+    uint32_t next = share->next_address;
+
+    from = from != 0 ? from : current_addresses(share);
+    while ((from >> next % LOAD_ADDRESSES_MAX & 1) == 0) {
+        next++;
+    }
+    share->next_address = (next + 1) % LOAD_ADDRESSES_MAX;
+    return next % LOAD_ADDRESSES_MAX;
+}
+
 /* No connect was begun. */
 static void fail_connect(struct load_share *share, struct load_connection *c, int error,
                          const struct net_address *source)
@@ -215,13 +270,9 @@ void load_connection_open(struct load_share *share, struct load_connection *c)
 
     share->waiting--;
     c->state = LOAD_CONNECTING;
-    if (c->misses > 0) {
-        c->address = (c->address + 1) % (uint32_t)plan->address_count;
-    } else if (share->config->address_policy == LOAD_ROUND_ROBIN) {
-        c->address = share->next_address++ % (uint32_t)plan->address_count;
-    }
     c->since_ns = clock_now_ns();
-    const struct net_address *address = &plan->addresses[c->address];
+    c->address = next_address(share, c, c->since_ns);
+    const struct net_address *address = &plan->addresses->list[c->address];
     const struct net_address *source = next_source(share, address);
     c->fd = net_connect(address, source);
     if (c->fd == -1) {
@@ -257,7 +308,8 @@ static bool connected(struct load_share *share, struct load_connection *c, uint6
     c->state = LOAD_OPEN;
     c->trouble = PROBE_ECHOED;
     c->has_echoed = false;
-    c->misses = 0;
+    share->result->moved += c->passed != 0 ? 1 : 0;
+    c->missed = c->passed = 0;
     pollset_no_deadline(share->set, c->fd);
     follow(share, c);
     return true;
@@ -384,13 +436,16 @@ static void reconnect(struct load_share *share, struct load_connection *c)
  * is opened again, for its peer may do so each time. */
 static void move(struct load_share *share, struct load_connection *c)
 {
+    uint64_t now = clock_now_ns();
+
     share->result->moved++;
     c->trouble = PROBE_CLOSED_EARLY;
+    avoid(share, c, now);
     if (c->has_echoed) {
         reconnect(share, c);
     } else {
         close_socket(share, c);
-        pause_or_end(share, c, clock_now_ns());
+        pause_or_end(share, c, now);
     }
 }
 

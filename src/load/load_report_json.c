@@ -158,14 +158,14 @@ void load_report_json_put(struct output *output, const struct load_figures *figu
     put_json_histogram(output, "reply", figures->reply);
     put_json_histogram(output, "reply_raw", load->rate > 0 ? &result->raw : figures->reply);
     output_put(output, ",\"addresses\":[");
-    for (size_t i = 0; i < figures->plan->address_count; i++) {
+    for (size_t i = 0; i < figures->plan->addresses->count; i++) {
         const struct load_address_result *a = &figures->result->addresses[i];
 
         output_put(
             output,
             "%s{\"address\":\"%s\",\"connects\":%" PRIu64 ",\"messages_echoed\":%" PRIu64
             ",\"errors\":%" PRIu64 ",\"p99_ns\":%" PRIu64 "}",
-            i == 0 ? "" : ",", net_address_text(&figures->plan->addresses[i], text),
+            i == 0 ? "" : ",", net_address_text(&figures->plan->addresses->list[i], text),
             a->connects, a->echoed, a->errors, histogram_percentile(&a->reply, 99000));
     }
     output_put(output, "]");

@@ -34,6 +34,12 @@ sub start_load {
     return start_program([$client, '--load', "three.example:$port", '--connections', 50, '--json', '--timeout', '20s', @how]);
 }
 
+# Are connections open at each address?
+sub is_connected {
+    my %at = map { $_ => 1 } slurp('/proc/net/tcp') =~ /^ *\d+: \S+ (\w+):@{[sprintf '%04X', $port]} 01 /gm;
+    return keys %at == @ends;
+}
+
 sub sum { my ($kinds) = @_; my $sum = 0; $sum += $_ for values %$kinds; return $sum }
 
 # Replaces one after the other until the load ends. Returns how many, and their exit codes that
@@ -41,6 +47,8 @@ sub sum { my ($kinds) = @_; my $sum = 0; $sum += $_ for values %$kinds; return $
 sub roll {
     my ($load, $servers) = @_;
     my ($count, @wrong) = (0);
+    wait_for(\&is_connected) or return (0, 'the load does not begin');
+    sleep 0.1;
     while (!defined exit_of($load, 0.05)) {
         my $next = $count++ % @ends;
         my $code = stop_program($servers->[$next], 20) // 'none';
@@ -52,7 +60,7 @@ sub roll {
 
 my @cases = (
     ['a closed loop of 64 B',     1_000_000, 60_000,  '--size', 64],
-    ['a closed loop of 1 MiB',    10_000,    600,     '--size', '1MiB'],
+    ['a closed loop of 1 MiB',    10_000,    1500,    '--size', '1MiB'],
     ['an open loop',              100_000,   10_000,  '--rate', 5000],
     ['two threads',               1_000_000, 60_000,  '--threads', 2],
     ['a connection each message', 200_000,   20_000, '--reconnect'],
