@@ -241,14 +241,15 @@ static uint32_t next_address(struct load_share *share, const struct load_connect
     uint64_t left = current_addresses(share) & ~c->missed;
     uint64_t good = share->avoided_until > now ? left & ~share->avoided : left;
     uint64_t from = good != 0 ? good : left;
-    uint32_t next = share->next_address;
+    uint32_t count = atomic_load(&share->plan->addresses->count);
+    uint32_t next = share->next_address % count;
 
     from = from != 0 ? from : current_addresses(share);
-    while ((from >> next % LOAD_ADDRESSES_MAX & 1) == 0) {
-        next++;
+    while ((from >> next & 1) == 0) {
+        next = (next + 1) % count;
     }
-    share->next_address = (next + 1) % LOAD_ADDRESSES_MAX;
-    return next % LOAD_ADDRESSES_MAX;
+    share->next_address = next + 1;
+    return next;
 }
 
 /* No connect was begun. */

@@ -67,7 +67,8 @@ static void put_errors(struct output *output, const struct load_result *result)
     if (result->moved > 0) {
         output_put(output,
                    "  moved      %" PRIu64 " connection" FORMAT_S
-                   " that the server ended between two messages\n",
+                   " that the server ended between two messages, or refused while it "
+                   "was replaced\n",
                    result->moved);
     }
 

@@ -21,8 +21,7 @@ static uint32_t divide(struct load_share *share, unsigned number)
         before += part(config->connections, config->threads, i);
     }
     share->count = (uint32_t)part(config->connections, config->threads, number);
-    share->next_address = (uint32_t)(before % share->plan->addresses->count);
-    share->next_source = (uint32_t)before;
+    share->next_address = share->next_source = (uint32_t)before;
     share->budget = config->messages == 0 ? UINT64_MAX
                                           : part(config->messages, config->threads, number);
     return (uint32_t)before;

@@ -17,11 +17,11 @@
 #include "server/echo.h"
 #include "server/health.h"
 
-/* While draining, we end our direction of a connection that was idle for so long, or four
- * times as long if it moved many bytes: a large message may pause on its way. In the second
- * half of the drain we no longer wait for idleness. */
+/* While draining, we end our direction of a connection that was idle for so long. One that
+ * moved many bytes gets more time, for a large message may pause on its way while its
+ * sender is busy. In the second half of the drain we no longer wait for idleness. */
 #define DRAIN_IDLE_NS       (100 * CLOCK_MS)
-#define DRAIN_IDLE_HEAVY_NS (4 * DRAIN_IDLE_NS)
+#define DRAIN_IDLE_HEAVY_NS CLOCK_S
 
 /* A session whose last bytes are not acknowledged is checked again after this time, then
  * after 2, 4, 8 ... times as long, up to 64 times. */

@@ -24,7 +24,7 @@ my $port = free_port();
 # One that listens; its log is too short to tell, so a connect does.
 sub start_one {
     my ($address) = @_;
-    my $server = start_program(["$Echolab::build/echo-server", '--address', $address, '--port', $port, '--log-level', 'warn']);
+    my $server = start_program(["$Echolab::build/echo-server", '--address', $address, '--port', $port, '--log-level', 'warn', '--drain-timeout', '10s']);
     wait_for(sub { IO::Socket::IP->new(PeerHost => $address, PeerPort => $port) }) or die "no server at $address";
     return $server;
 }
@@ -87,5 +87,26 @@ for my $case (@cases) {
         };
     }
 }
+
+# One that dies: what was under way on its connections is lost, and nothing else.
+group 'kill -9 of one of three' => sub {
+    my @servers = map { start_one($_) } @ends;
+    my $load    = start_load('--duration', '3s');
+    wait_for(\&is_connected);
+    sleep 0.5;
+    kill 'KILL', $servers[1]{pid};
+    exit_of($servers[1]);
+    sleep 0.5;
+    $servers[1] = start_one($ends[1]);
+    my $code = exit_of($load, 20);
+    my $r    = eval { decode_json(log_of($load)) } // {};
+    my %of   = map { $_->{address} =~ s/:.*//r => $_ } @{ $r->{addresses} };
+    cmp_ok($r->{messages_lost}, '<=', 17, 'a message of each connection there is lost at most');
+    is($r->{messages_echoed} + $r->{messages_lost}, $r->{messages_sent}, 'each message is echoed or lost');
+    is($code, $r->{messages_lost} > 0 ? 7 : 0, 'the exit code tells whether one was lost');
+    is("$of{$ends[0]}{errors} $of{$ends[2]}{errors}", '0 0', 'the others have no errors') or diag explain $r;
+    cmp_ok($of{ $ends[1] }{errors}, '>=', 16, 'its own are told');
+    is(stop_program($_, 20), 0, 'SIGTERM ends the servers with 0') for @servers;
+};
 
 done_testing;
