@@ -286,7 +286,7 @@ static const struct client_config client_others = {
              .address_policy = LOAD_FIRST,
              .report = LOAD_REPORT_CSV,
              .timeline_ns = CLOCK_S,
-             .limits = {0, 1000000000000, CLOCK_MS, 0}},
+             .limits = {0, 1000000000000, 0, CLOCK_MS, 0}},
     .log_level = LOG_DEBUG,
     .log_format = LOG_JSON,
 };
