@@ -21,6 +21,10 @@
 /* How long a peer has to end its direction after we ended ours. */
 #define CLOSING_NS CLOCK_S
 
+/* An echo that took so long may have been waiting here while its peer ended the connection
+ * as idle. */
+#define LONG_NS (50 * CLOCK_MS)
+
 /* Resting connections that are looked at at once. */
 #define LOOK_MAX 256
 
@@ -527,6 +531,13 @@ void load_connection_look_around(struct load_share *share)
 
 /* ---- events and deadlines ------------------------------------------------------------ */
 
+/* Did the last echo take long? */
+static bool was_long(const struct load_share *share, const struct load_connection *c,
+                     uint64_t now)
+{
+    return now - load_stream_completed(&share->shape, &c->stream)->sent_ns > LONG_NS;
+}
+
 bool load_connection_ready(struct load_share *share, struct load_connection *c,
                            short revents, uint64_t *now_ns)
 {
@@ -541,10 +552,10 @@ bool load_connection_ready(struct load_share *share, struct load_connection *c,
     if ((revents & (POLLIN | POLLERR | POLLHUP)) == 0 || !receive(share, c, now_ns)) {
         return false;
     }
-    if (may_have_ended && under_way(c) == 0) {
+    if (under_way(c) == 0 && (may_have_ended || was_long(share, c, *now_ns))) {
         uint64_t later;
 
-        receive(share, c, &later); /* the end may have come with the echo */
+        receive(share, c, &later);
     }
     return c->state == LOAD_OPEN && !has_ended;
 }

@@ -44,9 +44,11 @@ _Static_assert(sizeof worker_end_names / sizeof *worker_end_names == WORKER_ENDS
 
 /* A worker's data of a session beside its struct echo. */
 struct session {
-    uint32_t id : 30;      /* WORKER_HEALTH_CHECK: a health check */
-    uint32_t is_used : 1;  /* this descriptor is a session */
-    uint32_t is_heavy : 1; /* its last step moved many bytes; in a drain: one of them did */
+    uint32_t id : 29;       /* WORKER_HEALTH_CHECK: a health check */
+    uint32_t is_used : 1;   /* this descriptor is a session */
+    uint32_t is_heavy : 1;  /* its last step moved many bytes */
+    uint32_t was_heavy : 1; /* the one before; in a drain: any before. Of a large message
+                             * that pauses the last bytes are often few */
 };
 _Static_assert(sizeof(struct echo) + sizeof(struct session) <= 20,
                "a part of the 49 bytes of an idle connection");
@@ -128,7 +130,9 @@ static bool is_draining(const struct worker *worker)
 static uint64_t drain_idle_ns(const struct worker *worker, int fd)
 {
     uint64_t quarter = worker->config->drain_timeout_ns / 4;
-    uint64_t idle = worker->sessions[fd].is_heavy ? DRAIN_IDLE_HEAVY_NS : DRAIN_IDLE_NS;
+    const struct session *session = &worker->sessions[fd];
+    uint64_t idle =
+        session->is_heavy || session->was_heavy ? DRAIN_IDLE_HEAVY_NS : DRAIN_IDLE_NS;
 
     return quarter < idle ? quarter : idle;
 }
@@ -324,15 +328,16 @@ static void end_session(struct worker *worker, int fd)
 
 static int serve(struct worker *worker, int fd, short revents)
 {
+    struct session *session = &worker->sessions[fd];
     const struct echo *echo = &worker->echoes[fd];
     uint64_t echoed = echo->echoed_bytes;
     size_t held = echo_held_bytes(echo);
 
     int wants = echo_ready(&worker->echoes[fd], fd, revents, &worker->receive_buffer);
 
-    worker->sessions[fd].is_heavy = worker->receive_buffer.length >= ECHO_SMALL_CHUNK ||
-                                    revents == POLLOUT ||
-                                    (is_draining(worker) && worker->sessions[fd].is_heavy);
+    session->was_heavy = session->is_heavy || (is_draining(worker) && session->was_heavy);
+    session->is_heavy =
+        worker->receive_buffer.length >= ECHO_SMALL_CHUNK || revents == POLLOUT;
     if (!is_health_check(worker, fd)) {
         count_bytes(worker, fd, echoed, held, wants);
     }

@@ -17,7 +17,7 @@
 struct worker;
 
 /* The largest number of a connection: it shares its 32 bits with flags. */
-#define WORKER_ID_MAX ((1U << 30) - 1)
+#define WORKER_ID_MAX ((1U << 29) - 1)
 
 /* The number of all health checks (health.h). A health check is not counted or logged as a
  * connection, and is cut after a second. */
