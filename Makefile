@@ -71,7 +71,7 @@ SERVER_OBJECTS := echo_server $(addprefix base/,build calendar ensure escape for
                   $(addprefix server/,echo health pending preamble server server_config server_metrics worker worker_pool)
 CLIENT_OBJECTS := echo_client $(filter-out echo_server io/activation server/%,$(SERVER_OBJECTS)) $(addprefix base/,histogram latency metrics_histogram) $(addprefix io/,opening output resolve) \
                   $(addprefix client/,client client_admin client_config client_metrics exit_code server_identity) $(addprefix examine/,character checks crowd examine examine_report talk) \
-                  $(addprefix load/,load load_connection load_figures load_judge load_live load_open_loop load_progress load_report load_report_csv \
+                  $(addprefix load/,load load_addresses load_connection load_figures load_judge load_live load_open_loop load_progress load_report load_report_csv \
                     load_report_hgrm load_report_json load_report_prometheus load_report_text load_result load_schedule load_share load_sources load_stream load_thread load_timeline payload)
 # Stand-ins for functions of the C library in the shipped programs (src/musl).
 SERVER_MUSL := $(addprefix musl/,calls_small ctype_small inet_small mmap_malloc strerror_small string_small)

@@ -56,6 +56,7 @@ enum load_report_form {
 enum load_limit {
     LOAD_MAX_LOST,   /* messages */
     LOAD_MAX_ERRORS, /* of all kinds */
+    LOAD_MAX_MOVED,  /* connections */
     LOAD_MAX_P99,    /* ns */
     LOAD_MAX_OUTAGE, /* ns */
     LOAD_LIMITS,     /* how many there are */

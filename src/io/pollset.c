@@ -482,9 +482,10 @@ static void handle_notification(struct pollset *set, int fd)
         return;
     }
     if (is_cold(set, fd)) {
+        int events = set->polled[place_of(set, fd)].events & ~POLLRDHUP;
+
         set->counts.wakeups++;
-        enter_hot(set, fd,
-                  set->polled[place_of(set, fd)].events == POLLIN ? POLLIN : LOOK_AGAIN);
+        enter_hot(set, fd, events == POLLIN ? POLLIN : LOOK_AGAIN);
     } else {
         set->polled[place_of(set, fd)].revents |= LOOK_AGAIN;
     }

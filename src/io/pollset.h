@@ -67,7 +67,9 @@ bool pollset_use_signals(struct pollset *set);
 void pollset_free(struct pollset *set);
 
 /* Add `fd`, which must not be in the set, with its wanted events (POLLIN, POLLOUT, both or
- * 0) and no deadline. Returns false, changing nothing, when there is no memory. */
+ * 0; beside POLLIN also POLLRDHUP, which tells of an end of stream behind the bytes, but
+ * not in each case) and no deadline. Returns false, changing nothing, when there is no
+ * memory. */
 bool pollset_add(struct pollset *set, int fd, short events);
 
 /* Keep a descriptor of the set hot, however idle it is. */

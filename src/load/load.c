@@ -54,9 +54,9 @@ struct load {
     int stop[2];     /* its write end is closed: the threads stop */
     int finished[2]; /* a byte for each thread that ended */
     unsigned started, ended;
-    bool is_live;   /* the progress is drawn */
-    bool is_asking; /* a look-up goes on beside the load (resolve_wait()) */
-    struct net_address addresses[RESOLVE_MAX];
+    bool is_live;  /* the progress is drawn */
+    bool has_name; /* the target is one, and no numeric address */
+    struct load_addresses addresses;
     struct net_address sources[LOAD_SOURCES_MAX];
     struct thread threads[LOAD_THREADS_MAX];
     struct load_live live[LOAD_THREADS_MAX]; /* of the threads */
@@ -68,20 +68,6 @@ struct load {
 
 /* ---- before -------------------------------------------------------------------------- */
 
-/* Keep the addresses that can be reached. Returns false if none is left. */
-static bool drop_unreachable(struct load *load)
-{
-    struct load_plan *plan = &load->plan;
-
-    plan->address_count = load_sources_reach(plan->sources, plan->source_count,
-                                             load->addresses, plan->address_count);
-    if (plan->address_count == 0) {
-        log_event(EVENT_SOURCE_FAMILY, load->config->load.source,
-                  load->config->load.target);
-    }
-    return plan->address_count > 0;
-}
-
 /* A program that reads the report gets one in any case; people need none of a load in which
  * no thread ran. */
 static bool wants_report(const struct load *load)
@@ -91,7 +77,7 @@ static bool wants_report(const struct load *load)
 
 static uint64_t connects(const struct load *load)
 {
-    return load_result_connects(load->result, load->plan.address_count);
+    return load_result_connects(load->result, load->addresses.count);
 }
 
 /* A line of what was seen, unless that was expected and the report says so. */
@@ -122,16 +108,18 @@ static enum client_exit not_resolved(struct load *load, enum probe_outcome outco
 /* The name's addresses; where there are none, the exit code. */
 static enum client_exit find_addresses(struct load *load)
 {
+    struct net_address found[RESOLVE_MAX];
     char host[NET_HOST_TEXT];
     uint16_t port;
     const char *why;
     uint64_t took_ns;
+    bool is_asking; /* the sandbox allows it, for the next look-up */
 
     net_split(load->config->load.target, host, &port); /* the configuration checked it */
-    load->plan.address_count =
-        resolve_wait(host, port, load->config->timeout_ns, load->signals, load->addresses,
-                     &took_ns, &load->is_asking, &why);
-    if (load->plan.address_count == 0) {
+    size_t count = resolve_wait(host, port, load->config->timeout_ns, load->signals, found,
+                                &took_ns, &is_asking, &why);
+    load->has_name = took_ns != 0;
+    if (count == 0) {
         bool is_expected = load->config->expect == PROBE_NOT_RESOLVED && why != NULL;
 
         log_event(EVENT_NOT_RESOLVED(is_expected ? LOG_DEBUG : LOG_ERROR),
@@ -143,29 +131,30 @@ static enum client_exit find_addresses(struct load *load)
     if (took_ns != 0) {
         histogram_record(&load->resolve, took_ns);
     }
-    if (!drop_unreachable(load)) {
+    if (!load_addresses_take(&load->addresses, found, count)) {
+        log_event(EVENT_SOURCE_FAMILY, load->config->load.source,
+                  load->config->load.target);
         return CLIENT_USAGE;
-    }
-    if (load->config->load.address_policy == LOAD_FIRST) {
-        load->plan.address_count = 1;
     }
     return CLIENT_ALL_ECHOED;
 }
 
-/* The addresses are known and no file is needed any more: there is the target's port. */
+/* What the load still needs: the target's port, and a name's look-ups. */
 static bool enter_sandbox(const struct load *load)
 {
     const uint16_t any = 0;
-    uint16_t port = net_port(&load->addresses[0]);
+    const uint16_t ports[] = {net_port(&load->addresses.list[0]), RESOLVE_PORT};
     bool has_sources = load->plan.source_count > 0;
-    struct landlock_access access = {.connect_ports = &port,
-                                     .connect_count = 1,
+    struct landlock_access access = {.files = resolve_files,
+                                     .file_count = load->has_name ? RESOLVE_FILES : 0,
+                                     .connect_ports = ports,
+                                     .connect_count = load->has_name ? 2 : 1,
                                      .bind_ports = &any,
                                      .bind_count = has_sources ? 1 : 0};
     struct sandbox sandbox;
 
     unsigned users = SECCOMP_LOAD | (has_sources ? SECCOMP_SOURCES : 0U) |
-                     (load->is_asking ? SECCOMP_NAMES : 0U);
+                     (load->has_name ? SECCOMP_NAMES : 0U);
     return sandbox_begin(&sandbox, (enum sandbox_mode)load->config->sandbox, &access) &&
            sandbox_complete(&sandbox, users);
 }
@@ -245,7 +234,7 @@ static int start_threads(struct load *load)
 
         thread->load = load;
         thread->number = load->started;
-        thread->result = load_result_new(load->plan.address_count);
+        thread->result = load_result_new(load->has_name ? LOAD_ADDRESSES_MAX : 1);
         if (thread->result == NULL) {
             error = ENOMEM;
             break;
@@ -300,13 +289,13 @@ static void merge(struct load *load)
         struct thread *thread = &load->threads[i];
 
         pthread_join(thread->thread, NULL);
-        load_result_merge(load->result, thread->result, load->plan.address_count);
+        load_result_merge(load->result, thread->result, load->addresses.count);
         free(thread->result);
     }
     if (load->plan.timeline != NULL) {
         load_timeline_finish(load->plan.timeline);
     }
-    for (size_t a = 0; a < load->plan.address_count; a++) {
+    for (size_t a = 0; a < load->addresses.count; a++) {
         histogram_merge(&load->reply, &load->result->addresses[a].reply);
     }
 }
@@ -401,13 +390,20 @@ static enum client_exit run(struct load *load)
     plan->stop_fd = load->stop[0];
     load->is_live = config->report == LOAD_REPORT_TEXT && isatty(STDOUT_FILENO) &&
                     !(plan->timeline != NULL && log_enabled(LOG_DEBUG));
-    int error = start_threads(load);
+    int error = load->has_name && config->retry_ns != 0
+                    ? load_addresses_follow(&load->addresses, load->stop[0])
+                    : 0;
+    if (error == 0) {
+        error = start_threads(load);
+    }
     if (error != 0) {
         log_event(EVENT_THREAD_START_FAILED, load->started + 1, config->threads,
                   thread_error_text(error));
         order_stop(load);
     }
     watch(load);
+    order_stop(load);
+    load_addresses_end(&load->addresses);
     if (load->is_live) {
         load_progress_erase();
     }
@@ -427,7 +423,7 @@ static enum client_exit run_if_possible(struct load *load)
         return CLIENT_FATAL;
     }
     enum client_exit code = find_addresses(load);
-    if (code == CLIENT_ALL_ECHOED && load->plan.address_count > 0) {
+    if (code == CLIENT_ALL_ECHOED && load->addresses.count > 0) {
         code = enter_sandbox(load) ? run(load) : CLIENT_FATAL;
     }
     close_pipes(load);
@@ -437,7 +433,7 @@ static enum client_exit run_if_possible(struct load *load)
 enum client_exit load_run(const struct client_config *config)
 {
     struct load *load = calloc(1, sizeof *load);
-    struct load_result *result = load_result_new(RESOLVE_MAX);
+    struct load_result *result = load_result_new(LOAD_ADDRESSES_MAX);
     bool has_timeline = config->load.timeline_ns != 0;
     struct load_timeline *timeline = has_timeline ? load_timeline_new(&config->load) : NULL;
     enum client_exit code = CLIENT_FATAL;
@@ -450,10 +446,14 @@ enum client_exit load_run(const struct client_config *config)
         load->result = result;
         load->plan.config = config;
         load->plan.timeline = timeline;
-        load->plan.addresses = load->addresses;
+        load->plan.addresses = &load->addresses;
         load->plan.sources = load->sources;
         load->plan.source_count =
             (size_t)client_config_sources(config->load.source, load->sources);
+        load->addresses.config = config;
+        load->addresses.sources = load->sources;
+        load->addresses.source_count = load->plan.source_count;
+        load->addresses.resolve = &load->resolve;
         code = run_if_possible(load);
         if (wants_report(load) && !print_report(load, code)) {
             code = CLIENT_FATAL;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,6 +21,10 @@
 
 /* How long a peer has to end its direction after we ended ours. */
 #define CLOSING_NS CLOCK_S
+
+/* An echo that took so long may have been waiting here while its peer ended the connection
+ * as idle. */
+#define LONG_NS (50 * CLOCK_MS)
 
 /* Resting connections that are looked at at once. */
 #define LOOK_MAX 256
@@ -51,11 +56,12 @@ static bool may_rest(const struct load_share *share, const struct load_connectio
 static void follow(struct load_share *share, struct load_connection *c)
 {
     bool rests = c->state == LOAD_OPEN && under_way(c) == 0 && may_rest(share, c);
-    uint8_t events = (uint8_t)((rests ? 0 : POLLIN) | (c->wants_out ? POLLOUT : 0));
+    uint16_t events =
+        (uint16_t)((rests ? 0 : POLLIN | POLLRDHUP) | (c->wants_out ? POLLOUT : 0));
 
     if (events != c->events) {
         c->events = events;
-        pollset_want(share->set, c->fd, events);
+        pollset_want(share->set, c->fd, (short)events);
     }
 }
 
@@ -112,47 +118,90 @@ static void log_fault(struct load_share *share, const struct load_connection *c,
 
         log_event(EVENT_LOAD_FAULT(is_expected ? LOG_DEBUG : LOG_WARN),
                   c->stream.connection,
-                  net_address_text(&share->plan->addresses[c->address], address),
+                  net_address_text(&share->plan->addresses->list[c->address], address),
                   c->stream.receiving, probe_outcome_names[outcome],
                   *detail != '\0' ? ": " : "", detail);
     }
 }
 
+static uint64_t bit_of(const struct load_connection *c)
+{
+    return UINT64_C(1) << c->address;
+}
+
+static uint64_t current_addresses(const struct load_share *share)
+{
+    return atomic_load(&share->plan->addresses->current);
+}
+
+/* For a moment other addresses come first, and the name may have others now. */
+static void avoid(struct load_share *share, const struct load_connection *c, uint64_t now)
+{
+    share->avoided = bit_of(c) | (share->avoided_until > now ? share->avoided : 0);
+    share->avoided_until = now + share->config->retry_ns;
+    load_addresses_want(share->plan->addresses);
+}
+
 /* It could not be connected: is there an address of the name that was not tried yet? */
 static bool has_other_address(const struct load_share *share, struct load_connection *c)
 {
-    c->misses = c->misses + 1 < share->plan->address_count ? c->misses + 1 : 0;
-    return c->misses > 0;
+    c->missed |= bit_of(c);
+    return share->config->retry_ns != 0 && (current_addresses(share) & ~c->missed) != 0;
 }
 
-/* The connection failed, or could not be made. */
+/* All were tried: those that were passed by are errors after all. */
+static void end_round(struct load_share *share, struct load_connection *c, uint64_t now)
+{
+    for (uint32_t i = 0; c->passed != 0; i++, c->passed >>= 1) {
+        if ((c->passed & 1) != 0) {
+            load_result_failed(share->result, i, PROBE_REFUSED, 0, now);
+        }
+    }
+    c->missed = 0;
+}
+
+/* After a failure: the pause before the next connect, each twice as long as the last. */
+static void pause_or_end(struct load_share *share, struct load_connection *c, uint64_t now)
+{
+    c->backoff_ns = c->backoff_ns == 0 ? share->config->retry_ns : 2 * c->backoff_ns;
+    c->backoff_ns = c->backoff_ns > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : c->backoff_ns;
+    wait_or_end(share, c, now + c->backoff_ns);
+}
+
+/* The connection failed, or could not be made. A server that was there and refuses is none
+ * of the errors while another one takes the connection: it is being replaced. */
 static void fail(struct load_share *share, struct load_connection *c,
                  enum probe_outcome outcome, const char *detail)
 {
     uint64_t now = clock_now_ns();
-    bool was_connecting = c->state == LOAD_CONNECTING;
+    bool has_other = c->state == LOAD_CONNECTING && has_other_address(share, c);
 
-    log_fault(share, c, outcome, detail);
     if (under_way(c) == 0 && outcome != PROBE_DIFFERS && load_share_has_more(share)) {
         c->trouble = outcome;
     }
-    load_result_failed(share->result, c->address, outcome, under_way(c), now);
+    if (has_other && outcome == PROBE_REFUSED &&
+        share->result->addresses[c->address].connects > 0) {
+        c->passed |= bit_of(c);
+    } else {
+        log_fault(share, c, outcome, detail);
+        load_result_failed(share->result, c->address, outcome, under_way(c), now);
+    }
+    avoid(share, c, now);
     load_stream_give_up(&c->stream);
     if (c->fd != -1) {
         close_socket(share, c);
     }
-    if (share->config->retry_ns != 0 && was_connecting && has_other_address(share, c)) {
+    if (has_other) {
         wait_or_end(share, c, 0);
         return;
     }
+    end_round(share, c, now);
     mark_tried(share, c);
     if (share->config->retry_ns == 0) {
         load_connection_end(share, c);
         return;
     }
-    c->backoff_ns = c->backoff_ns == 0 ? share->config->retry_ns : 2 * c->backoff_ns;
-    c->backoff_ns = c->backoff_ns > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : c->backoff_ns;
-    wait_or_end(share, c, now + c->backoff_ns);
+    pause_or_end(share, c, now);
 }
 
 static void fail_errno(struct load_share *share, struct load_connection *c, int error)
@@ -190,6 +239,24 @@ static const struct net_address *next_source(struct load_share *share,
     return NULL;
 }
 
+/* The next address in turn, of those that are worth it. */
+static uint32_t next_address(struct load_share *share, const struct load_connection *c,
+                             uint64_t now)
+{
+    uint64_t left = current_addresses(share) & ~c->missed;
+    uint64_t good = share->avoided_until > now ? left & ~share->avoided : left;
+    uint64_t from = good != 0 ? good : left;
+    uint32_t count = atomic_load(&share->plan->addresses->count);
+    uint32_t next = share->next_address % count;
+
+    from = from != 0 ? from : current_addresses(share);
+    while ((from >> next & 1) == 0) {
+        next = (next + 1) % count;
+    }
+    share->next_address = next + 1;
+    return next;
+}
+
 /* No connect was begun. */
 static void fail_connect(struct load_share *share, struct load_connection *c, int error,
                          const struct net_address *source)
@@ -209,13 +276,9 @@ void load_connection_open(struct load_share *share, struct load_connection *c)
 
     share->waiting--;
     c->state = LOAD_CONNECTING;
-    if (c->misses > 0) {
-        c->address = (c->address + 1) % (uint32_t)plan->address_count;
-    } else if (share->config->address_policy == LOAD_ROUND_ROBIN) {
-        c->address = share->next_address++ % (uint32_t)plan->address_count;
-    }
     c->since_ns = clock_now_ns();
-    const struct net_address *address = &plan->addresses[c->address];
+    c->address = next_address(share, c, c->since_ns);
+    const struct net_address *address = &plan->addresses->list[c->address];
     const struct net_address *source = next_source(share, address);
     c->fd = net_connect(address, source);
     if (c->fd == -1) {
@@ -273,7 +336,9 @@ static bool connected(struct load_share *share, struct load_connection *c, uint6
     mark_tried(share, c);
     c->state = LOAD_OPEN;
     c->trouble = PROBE_ECHOED;
-    c->misses = 0;
+    c->has_echoed = false;
+    share->result->moved += c->passed != 0 ? 1 : 0;
+    c->missed = c->passed = 0;
     pollset_no_deadline(share->set, c->fd);
     follow(share, c);
     return open_talk(share, c);
@@ -331,6 +396,7 @@ static void complete(struct load_share *share, struct load_connection *c, uint64
     const struct load_flight *flight = load_stream_completed(&share->shape, &c->stream);
 
     c->backoff_ns = 0;
+    c->has_echoed = true;
     if (share->interval != NULL) {
         histogram_record(share->interval, now - flight->due_ns);
     }
@@ -385,7 +451,7 @@ static void fail_incomplete(struct load_share *share, struct load_connection *c,
     fail(share, c, outcome, detail);
 }
 
-/* A connection for each message: the next one. */
+/* Open it again at once. */
 static void reconnect(struct load_share *share, struct load_connection *c)
 {
     close_socket(share, c);
@@ -395,11 +461,32 @@ static void reconnect(struct load_share *share, struct load_connection *c)
     }
 }
 
+/* The peer ended it between two messages. One that did not echo anything pauses before it
+ * is opened again, for its peer may do so each time. */
+static void move(struct load_share *share, struct load_connection *c)
+{
+    uint64_t now = clock_now_ns();
+
+    share->result->moved++;
+    c->trouble = PROBE_CLOSED_EARLY;
+    avoid(share, c, now);
+    if (c->has_echoed) {
+        reconnect(share, c);
+    } else {
+        close_socket(share, c);
+        pause_or_end(share, c, now);
+    }
+}
+
 /* Nothing was received: the end of the stream, or an errno. */
 static void receive_nothing(struct load_share *share, struct load_connection *c, ssize_t n)
 {
-    if (n == 0 && c->state == LOAD_CLOSING) {
+    bool is_idle = under_way(c) == 0;
+
+    if (n == 0 && (c->state == LOAD_CLOSING || (is_idle && !load_share_has_more(share)))) {
         load_connection_end(share, c);
+    } else if (n == 0 && is_idle && share->config->retry_ns != 0) {
+        move(share, c);
     } else if (n == 0) {
         fail_incomplete(share, c, PROBE_CLOSED_EARLY);
     } else if (errno != EAGAIN && errno != EINTR) {
@@ -488,6 +575,13 @@ void load_connection_look_around(struct load_share *share)
 
 /* ---- events and deadlines ------------------------------------------------------------ */
 
+/* Did the last echo take long? */
+static bool was_long(const struct load_share *share, const struct load_connection *c,
+                     uint64_t now)
+{
+    return now - load_stream_completed(&share->shape, &c->stream)->sent_ns > LONG_NS;
+}
+
 bool load_connection_ready(struct load_share *share, struct load_connection *c,
                            short revents, uint64_t *now_ns)
 {
@@ -497,7 +591,17 @@ bool load_connection_ready(struct load_share *share, struct load_connection *c,
     if ((revents & POLLOUT) != 0 && !load_connection_send(share, c)) {
         return false;
     }
-    return (revents & (POLLIN | POLLERR | POLLHUP)) != 0 && receive(share, c, now_ns);
+    bool has_ended = (revents & POLLRDHUP) != 0;
+    bool may_have_ended = has_ended || c->stream.received_bytes > 0;
+    if ((revents & (POLLIN | POLLERR | POLLHUP)) == 0 || !receive(share, c, now_ns)) {
+        return false;
+    }
+    if (under_way(c) == 0 && (may_have_ended || was_long(share, c, *now_ns))) {
+        uint64_t later;
+
+        receive(share, c, &later);
+    }
+    return c->state == LOAD_OPEN && !has_ended;
 }
 
 /* Its deadline has passed while messages went and came: the oldest under way may have

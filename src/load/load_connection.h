@@ -9,6 +9,13 @@
  * a pause. One that cannot be connected tries the name's next address at once, and pauses
  * when it tried all. Only faults are logged.
  *
+ * One that its peer ends with nothing under way moves: no error, and opened again at once.
+ * So the end must be seen before the next message is sent into it. A peer that sends it in
+ * one segment with the last byte of an echo (server/echo.h) makes that possible: where the
+ * poll set told of the end (POLLRDHUP), and where an echo came in pieces or late, so that
+ * the end may have come since poll(), one more recv() looks for it. What was sent and did
+ * not come back is lost, and never sent again.
+ *
  * This module owns the sockets: it opens and closes them, puts them into the share's poll
  * set and takes them out. The data is the share's (load_share.h). The thread decides when a
  * message begins and when a connection is opened. */

@@ -17,7 +17,7 @@ uint64_t load_figures_per_second(const struct load_figures *figures, uint64_t co
 
 uint64_t load_figures_connects(const struct load_figures *figures)
 {
-    return load_result_connects(figures->result, figures->plan->address_count);
+    return load_result_connects(figures->result, figures->plan->addresses->count);
 }
 
 uint64_t load_figures_cpu(const struct load_figures *figures)

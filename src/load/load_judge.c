@@ -7,9 +7,8 @@
 #include "base/units.h"
 
 const struct load_limit_form load_limit_forms[LOAD_LIMITS] = {
-    [LOAD_MAX_LOST] = {"max-lost", false},
-    [LOAD_MAX_ERRORS] = {"max-errors", false},
-    [LOAD_MAX_P99] = {"max-p99", true},
+    [LOAD_MAX_LOST] = {"max-lost", false},    [LOAD_MAX_ERRORS] = {"max-errors", false},
+    [LOAD_MAX_MOVED] = {"max-moved", false},  [LOAD_MAX_P99] = {"max-p99", true},
     [LOAD_MAX_OUTAGE] = {"max-outage", true},
 };
 
@@ -40,6 +39,7 @@ static bool check_limits(struct load_judgement *judgement, const struct load_con
     judgement->has_run = true;
     judgement->seen[LOAD_MAX_LOST] = result->lost;
     judgement->seen[LOAD_MAX_ERRORS] = load_result_errors(result);
+    judgement->seen[LOAD_MAX_MOVED] = result->moved;
     judgement->seen[LOAD_MAX_P99] = p99_of(reply, result->skipped);
     judgement->seen[LOAD_MAX_OUTAGE] = result->outage_ns;
     for (int i = 0; i < LOAD_LIMITS; i++) {

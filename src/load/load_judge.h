@@ -6,6 +6,7 @@
  *
  *   max_lost    messages that were lost
  *   max_errors  errors of all kinds, lost messages and connections that failed among them
+ *   max_moved   connections that moved (load_result.h): they are no errors
  *   max_p99     the 99th percentile of the replies; in an open loop since they were due.
  *               Messages that were due and not sent count as slower than all others, and
  *               without a reply there is no percentile: that breaks the limit

@@ -140,13 +140,14 @@ void load_report_json_put(struct output *output, const struct load_figures *figu
                ",\"messages_skipped\":%" PRIu64,
                figures->measured_ns, result->sent, result->echoed, result->measured,
                result->lost, result->unfinished, result->skipped);
-    output_put(
-        output,
-        ",\"messages_per_s\":%" PRIu64 ",\"bytes_per_s\":%" PRIu64 ",\"connects\":%" PRIu64
-        ",\"cpu_ns_per_message\":%" PRIu64 ",\"outage_ns\":%" PRIu64,
-        load_figures_per_second(figures, result->in_time),
-        load_figures_per_second(figures, result->in_time * load->size),
-        load_figures_connects(figures), load_figures_cpu(figures), result->outage_ns);
+    output_put(output,
+               ",\"messages_per_s\":%" PRIu64 ",\"bytes_per_s\":%" PRIu64
+               ",\"connects\":%" PRIu64 ",\"moved\":%" PRIu64
+               ",\"cpu_ns_per_message\":%" PRIu64 ",\"outage_ns\":%" PRIu64,
+               load_figures_per_second(figures, result->in_time),
+               load_figures_per_second(figures, result->in_time * load->size),
+               load_figures_connects(figures), result->moved, load_figures_cpu(figures),
+               result->outage_ns);
     put_json_kinds(output, "errors", result->errors);
     put_json_kinds(output, "failures", result->failures);
     output_put(output, ",\"exit_code\":%u", figures->exit_code);
@@ -157,14 +158,14 @@ void load_report_json_put(struct output *output, const struct load_figures *figu
     put_json_histogram(output, "reply", figures->reply);
     put_json_histogram(output, "reply_raw", load->rate > 0 ? &result->raw : figures->reply);
     output_put(output, ",\"addresses\":[");
-    for (size_t i = 0; i < figures->plan->address_count; i++) {
+    for (size_t i = 0; i < figures->plan->addresses->count; i++) {
         const struct load_address_result *a = &figures->result->addresses[i];
 
         output_put(
             output,
             "%s{\"address\":\"%s\",\"connects\":%" PRIu64 ",\"messages_echoed\":%" PRIu64
             ",\"errors\":%" PRIu64 ",\"p99_ns\":%" PRIu64 "}",
-            i == 0 ? "" : ",", net_address_text(&figures->plan->addresses[i], text),
+            i == 0 ? "" : ",", net_address_text(&figures->plan->addresses->list[i], text),
             a->connects, a->echoed, a->errors, histogram_percentile(&a->reply, 99000));
     }
     output_put(output, "]");

@@ -16,6 +16,7 @@ enum {
     MEASURED_NS,
     MEASURED,
     CONNECTS,
+    MOVED,
     OUTAGE_NS,
     CPU_NS,
     EXIT_CODE,
@@ -46,6 +47,7 @@ static const struct metrics_row rows[] = {
     {"measured_seconds", "For how long", NULL, TIME, MEASURED_NS},
     {"measured_messages", "Echoed in that time", NULL, NUMBER, MEASURED},
     {"connects", "Connections made", NULL, NUMBER, CONNECTS},
+    {"moved", "Connections that moved to another server", NULL, NUMBER, MOVED},
     {"outage_seconds", "Longest, from an error to an echo", NULL, TIME, OUTAGE_NS},
     {"cpu_seconds", "CPU time", NULL, TIME, CPU_NS},
     {"exit_code", "0: success", NULL, NUMBER, EXIT_CODE},
@@ -67,6 +69,7 @@ static void read_numbers(const struct load_figures *figures, uint64_t numbers[NU
     numbers[MEASURED_NS] = figures->measured_ns;
     numbers[MEASURED] = result->in_time;
     numbers[CONNECTS] = load_figures_connects(figures);
+    numbers[MOVED] = result->moved;
     numbers[OUTAGE_NS] = result->outage_ns;
     numbers[CPU_NS] = figures->cpu_ns;
     numbers[EXIT_CODE] = figures->exit_code;

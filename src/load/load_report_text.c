@@ -64,6 +64,14 @@ static void put_errors(struct output *output, const struct load_result *result)
     char text[LATENCY_TEXT], kinds[CLIENT_KINDS_TEXT];
     const enum probe_outcome first = PROBE_ECHOED + 1;
 
+    if (result->moved > 0) {
+        output_put(output,
+                   "  moved      %" PRIu64 " connection" FORMAT_S
+                   " that the server ended between two messages, or refused while it "
+                   "was replaced\n",
+                   result->moved);
+    }
+
     if (load_result_errors(result) > 0) {
         output_put(output, "  errors     %s\n",
                    client_kinds_text(kinds, first, result->errors));
@@ -101,16 +109,16 @@ static void put_addresses(struct output *output, const struct load_figures *figu
 {
     char text[NET_ADDRESS_TEXT], p99[LATENCY_TEXT];
 
-    if (figures->plan->address_count < 2) {
+    if (figures->plan->addresses->count < 2) {
         return;
     }
     output_put(output, "\n  %-32s %10s %12s %8s %8s\n", "address", "connects", "echoed",
                "errors", "p99");
-    for (size_t i = 0; i < figures->plan->address_count; i++) {
+    for (size_t i = 0; i < figures->plan->addresses->count; i++) {
         const struct load_address_result *a = &figures->result->addresses[i];
 
         output_put(output, "  %-32s %10" PRIu64 " %12" PRIu64 " %8" PRIu64 " %8s\n",
-                   net_address_text(&figures->plan->addresses[i], text), a->connects,
+                   net_address_text(&figures->plan->addresses->list[i], text), a->connects,
                    a->echoed, a->errors,
                    latency_text(p99, histogram_percentile(&a->reply, 99000)));
     }

@@ -89,6 +89,7 @@ void load_result_merge(struct load_result *all, const struct load_result *one,
     all->unfinished += one->unfinished;
     all->skipped += one->skipped;
     all->lost += one->lost;
+    all->moved += one->moved;
     all->wants += one->wants;
     all->outage_ns = one->outage_ns > all->outage_ns ? one->outage_ns : all->outage_ns;
     all->fatal = one->fatal != 0 ? one->fatal : all->fatal;

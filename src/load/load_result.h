@@ -34,6 +34,8 @@ struct load_result {
     uint64_t unfinished; /* under way when a signal came */
     uint64_t skipped;    /* due, but not sent before the end */
     uint64_t lost;       /* messages that were sent and did not come back */
+    uint64_t moved; /* connections that their server ended between two messages, or that
+                     * one refused which had some before, and another one took */
     uint64_t outage_since_ns; /* the first error after the last echo; 0: no outage now */
     uint64_t outage_ns;       /* the longest time from an error to the next echo */
     int fatal;                /* errno that ended it; 0: none */

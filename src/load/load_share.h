@@ -43,9 +43,11 @@ struct load_connection {
                       * connected since; PROBE_ECHOED: it did not */
     bool has_deadline, wants_out, is_tried;
     bool is_asking;   /* the answer to the question for the identity is not complete */
-    uint8_t events;   /* that the poll set waits for; 0: none, so an open one rests */
+    bool has_echoed;  /* a message, since it was connected */
+    uint16_t events;  /* that the poll set waits for; 0: none, so an open one rests */
     uint32_t address; /* index */
-    uint32_t misses;  /* addresses in a row that could not be connected to */
+    uint64_t missed; /* addresses in a row that could not be connected to, a bit for each */
+    uint64_t passed; /* of these, refused where it was connected before: no errors yet */
     struct load_stream stream;
     uint64_t since_ns; /* when the connect began */
     uint64_t retry_ns, backoff_ns;
@@ -71,9 +73,11 @@ struct load_share {
     uint32_t waiting, connecting, open, ended; /* connections in these states */
     uint32_t tried; /* that opened, or failed at all addresses, at least once */
     uint32_t next_address, next_source; /* to connect to, and from; modulo their number */
-    uint32_t look_next;                 /* connection to be looked at next, if it rests */
-    unsigned faults;                    /* the first few are logged */
-    uint32_t *by_fd;                    /* connection's index + 1 */
+    uint64_t avoided;       /* addresses that ended or refused a connection ... */
+    uint64_t avoided_until; /* ... are the last choice for so long */
+    uint32_t look_next;     /* connection to be looked at next, if it rests */
+    unsigned faults;        /* the first few are logged */
+    uint32_t *by_fd;        /* connection's index + 1 */
     size_t by_fd_capacity;
 
     struct load_shape shape; /* set by load_share_open() */

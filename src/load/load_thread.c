@@ -271,7 +271,7 @@ static void tick(struct load_thread *thread, uint64_t now)
     uint64_t next = now + (thread->start_ns == 0 ? CLOCK_MS : TICK_NS);
     uint64_t interval_ns = follow_timeline(thread, now);
 
-    load_live_fill(thread->live, share->result, share->plan->address_count);
+    load_live_fill(thread->live, share->result, share->plan->addresses->count);
     if (thread->start_ns == 0 && !share->is_stopping) {
         get_ready(thread, now);
     }
@@ -415,7 +415,7 @@ void load_thread_run(const struct load_plan *plan, struct load_start *start,
 
     if (thread == NULL) {
         result->fatal = ENOMEM;
-        load_live_end(live, result, plan->address_count);
+        load_live_end(live, result, plan->addresses->count);
         announce_ready(plan, start, clock_now_ns());
         return;
     }
@@ -427,7 +427,7 @@ void load_thread_run(const struct load_plan *plan, struct load_start *start,
     } else {
         result->fatal = errno;
     }
-    load_live_end(live, result, plan->address_count);
+    load_live_end(live, result, plan->addresses->count);
     if (!thread->is_ready) { /* it ended before it began */
         announce_ready(plan, start, clock_now_ns());
     }

@@ -6,8 +6,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +111,36 @@ _Static_assert(sizeof(long) == sizeof(long long), "one function does for both");
 unsigned long long strtoull(const char *text, char **end, int base)
 {
     return strtoul(text, end, base);
+}
+
+/* musl's own, below getaddrinfo(): which ports and protocols a service has (lookup.h there). Here it is
+ * always a number, for TCP; musl's also reads /etc/services. */
+struct service {
+    uint16_t port;
+    unsigned char protocol, type;
+};
+int __lookup_serv(struct service *found, const char *name, int protocol, int type,
+                  int flags);
+
+int __lookup_serv(struct service *found, const char *name, int protocol, int type,
+                  int flags)
+{
+    char *end = NULL;
+    unsigned long port = strtoul(name, &end, 10);
+
+    (void)protocol;
+    (void)flags;
+    if (end == name || *end != '\0' || port > UINT16_MAX || type != SOCK_STREAM) {
+        return EAI_SERVICE;
+    }
+    *found = (struct service){(uint16_t)port, IPPROTO_TCP, SOCK_STREAM};
+    return 1;
+}
+
+/* Without a lock: no stream is shared by threads. */
+int getc(FILE *stream)
+{
+    return getc_unlocked(stream);
 }
 
 /* Uses a socket that the sandbox allows: musl's version uses a UNIX socket, which could

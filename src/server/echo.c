@@ -31,16 +31,25 @@ void echo_await(struct echo *echo, struct preamble preamble)
     *echo = (struct echo){.state = ECHO_PREAMBLE, .is_unread = true, .preamble = preamble};
 }
 
+/* The session's pending block; NULL: it has none. */
+static struct echo_pending *block_of(const struct echo *echo)
+{
+    return echo->is_unread || echo->state == ECHO_HOLDING ? NULL : echo->pending;
+}
+
 bool echo_is_blocked(const struct echo *echo)
 {
-    return echo->is_unread || echo->pending != NULL;
+    return echo->is_unread || block_of(echo) != NULL;
 }
 
 size_t echo_held_bytes(const struct echo *echo)
 {
-    return echo->is_unread || echo->pending == NULL
-               ? 0
-               : echo->pending->length - echo->pending->sent;
+    const struct echo_pending *pending = block_of(echo);
+
+    if (echo->state == ECHO_HOLDING) {
+        return 1;
+    }
+    return pending == NULL ? 0 : pending->length - pending->sent;
 }
 
 size_t echo_pending_bytes(const struct echo *echo, int fd)
@@ -87,8 +96,10 @@ static void nothing_is_held(struct echo *echo)
 
 void echo_free(struct echo *echo, struct echo_receive_buffer *buffer)
 {
-    if (!echo->is_unread && echo->pending != NULL) {
-        pending_free(&buffer->pending, echo->pending, block_size(echo->pending->length));
+    struct echo_pending *pending = block_of(echo);
+
+    if (pending != NULL) {
+        pending_free(&buffer->pending, pending, block_size(pending->length));
     }
     nothing_is_held(echo);
 }
@@ -116,15 +127,44 @@ static short wanted(const struct echo *echo)
 /* send() once. Returns the number of bytes taken; 0: none now; -1 with errno: none any
  * more. */
 static ssize_t send_some(struct echo *echo, int fd, const unsigned char *bytes,
-                         size_t length)
+                         size_t length, int flags)
 {
-    ssize_t taken = send(fd, bytes, length, MSG_NOSIGNAL);
+    ssize_t taken = send(fd, bytes, length, MSG_NOSIGNAL | flags);
 
     if (taken == -1) {
         return is_only_later(errno) ? 0 : -1;
     }
     echo->echoed_bytes += (size_t)taken;
     return taken;
+}
+
+/* If a byte is held back, send it, in one segment with what follows. Returns POLLIN; or
+ * POLLOUT: send() does not take it yet; or ECHO_OVER. */
+static int release(struct echo *echo, int fd)
+{
+    if (echo->state != ECHO_HOLDING) {
+        return POLLIN;
+    }
+    ssize_t taken = send_some(echo, fd, &echo->held_back, 1, MSG_MORE);
+
+    if (taken == -1) {
+        return over(echo, errno);
+    }
+    if (taken == 0) {
+        return POLLOUT;
+    }
+    echo->state = ECHO_OPEN;
+    nothing_is_held(echo);
+    return POLLIN;
+}
+
+/* All bytes but this one, the last that was received, are sent. */
+static int hold_back(struct echo *echo, unsigned char byte)
+{
+    nothing_is_held(echo);
+    echo->state = ECHO_HOLDING;
+    echo->held_back = byte;
+    return POLLIN;
 }
 
 /* With nothing pending, send our end of stream and check whether the session is over. */
@@ -159,34 +199,45 @@ static int go_on(struct echo *echo, int fd)
     return echo->state == ECHO_OPEN ? POLLIN : linger(echo, fd);
 }
 
+/* How many bytes at the end of those at hand are held back. */
+static size_t held_back(const struct echo *echo, const struct echo_receive_buffer *buffer)
+{
+    return buffer->holds_back && echo->state == ECHO_OPEN ? 1 : 0;
+}
+
 static int flush_pending(struct echo *echo, int fd, struct echo_receive_buffer *buffer)
 {
     struct echo_pending *pending = echo->pending;
+    size_t last = held_back(echo, buffer);
     ssize_t taken = send_some(echo, fd, pending->bytes + pending->sent,
-                              pending->length - pending->sent);
+                              pending->length - last - pending->sent,
+                              echo->state == ECHO_FLUSHING ? MSG_MORE : 0);
 
     if (taken == -1) {
         return over(echo, errno);
     }
     pending->sent += (size_t)taken;
-    if (pending->sent < pending->length) {
+    if (pending->sent < pending->length - last) {
         return POLLOUT;
     }
+    unsigned char byte = pending->bytes[pending->length - 1];
     echo_free(echo, buffer);
-    return go_on(echo, fd);
+    return last > 0 ? hold_back(echo, byte) : go_on(echo, fd);
 }
 
 /* Send the bytes just received; keep those that send() does not take. */
 static int send_back(struct echo *echo, int fd, struct echo_receive_buffer *buffer)
 {
-    ssize_t taken = send_some(echo, fd, buffer->bytes, buffer->length);
+    size_t last = held_back(echo, buffer);
+    ssize_t taken = send_some(echo, fd, buffer->bytes, buffer->length - last, 0);
 
     if (taken == -1) {
         return over(echo, errno);
     }
     size_t rest = buffer->length - (size_t)taken;
-    if (rest == 0) {
-        return go_on(echo, fd);
+    if (rest == last) {
+        return last > 0 ? hold_back(echo, buffer->bytes[buffer->length - 1])
+                        : go_on(echo, fd);
     }
     struct echo_pending *pending = pending_alloc(&buffer->pending, block_size(rest));
     if (pending == NULL) {
@@ -203,7 +254,7 @@ static int send_back(struct echo *echo, int fd, struct echo_receive_buffer *buff
 static int send_peeked(struct echo *echo, int fd, struct echo_receive_buffer *buffer,
                        size_t length)
 {
-    ssize_t taken = send_some(echo, fd, buffer->bytes, length);
+    ssize_t taken = send_some(echo, fd, buffer->bytes, length, 0);
 
     if (taken == -1) {
         return over(echo, errno);
@@ -264,6 +315,10 @@ static int receive(struct echo *echo, int fd, struct echo_receive_buffer *buffer
     size_t most = readable(echo, buffer);
     bool is_look = most == 0;
 
+    int wants = release(echo, fd);
+    if (wants != POLLIN) {
+        return wants;
+    }
     most = is_look ? LOOK_MAX : most;
     most = buffer->budget >= most ? most : smaller(most, ECHO_SMALL_CHUNK);
     ssize_t received = recv(fd, buffer->bytes, most, is_look ? MSG_PEEK : 0);
@@ -304,11 +359,19 @@ int echo_ready(struct echo *echo, int fd, short revents, struct echo_receive_buf
     if (echo->has_peer_eof) {
         return linger(echo, fd);
     }
+    if (echo->state == ECHO_HOLDING && (revents & POLLOUT) != 0) {
+        revents |= POLLIN; /* what could not be released can be now */
+    }
     return (revents & POLLIN) != 0 ? receive(echo, fd, buffer) : POLLIN;
 }
 
 int echo_end(struct echo *echo, int fd)
 {
+    int wants = release(echo, fd);
+
+    if (wants != POLLIN) {
+        return wants;
+    }
     if (echo->state == ECHO_OPEN) {
         echo->state = ECHO_FLUSHING;
     }

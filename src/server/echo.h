@@ -6,6 +6,8 @@
  * next, or that it is over. A session knows neither the poll set nor the log, and never
  * opens or closes a descriptor.
  *
+ *   HOLDING
+ *     |  |
  *     OPEN --- echo_end(), bytes pending ---> FLUSHING --- all taken by send() ---+
  *       |                                                                        |
  *       +--- peer's EOF read, or echo_end() with nothing pending ----------------+
@@ -14,6 +16,14 @@
  *
  * An error leads from every state to ECHO_OVER. Where the server awaits a preamble, the
  * session is not OPEN yet, and its owner reads it (preamble.h): echo_await(), echo_init().
+ *
+ * Before an end that is ours (buffer->holds_back) a session holds the last byte of all that
+ * it received back. A peer that waits for its whole echo before it sends the next message
+ * sends nothing then, so when nothing came for a while this is where a message ends:
+ * echo_end() sends that byte and our end of stream in one segment, the peer sees both at
+ * once, and no message crosses our end of stream. A peer that does not wait sends more, and
+ * its bytes go on as they come, one byte late. Where there is no memory for a pending block
+ * nothing is held back.
  *
  * Bytes are received into one buffer that all sessions of a thread share, and sent from
  * there at once. Only bytes that send() did not take are copied to a pending block of the
@@ -45,6 +55,7 @@
 
 enum echo_state {
     ECHO_OPEN,      /* both directions open: received bytes are echoed */
+    ECHO_HOLDING,   /* the same, and the last of them is held back */
     ECHO_FLUSHING,  /* nothing more is read; pending bytes are still sent */
     ECHO_LINGERING, /* our end of stream is sent; the peer's, or acknowledgements, are
                        missing */
@@ -66,6 +77,7 @@ struct echo_progress {
 struct echo {
     union {
         struct echo_pending *pending;   /* bytes that send() did not take yet; NULL: none */
+        unsigned char held_back;        /* if ECHO_HOLDING */
         struct echo_progress of_unread; /* if is_unread */
         struct preamble preamble;       /* in ECHO_PREAMBLE; then is_unread is set, too */
     };
@@ -85,6 +97,7 @@ _Static_assert(sizeof(struct echo) <= 16, "a part of the 49 bytes of an idle con
 struct echo_receive_buffer {
     struct pending_share pending;
     size_t budget;      /* bytes of this round for whole chunks; set by the caller */
+    bool holds_back;    /* our end is near; set by the caller */
     size_t length;      /* bytes that the last echo_ready() received for echoing */
     size_t late;        /* or behind our end of stream: they are not echoed */
     bool may_have_more; /* they filled the buffer: the kernel may have more */
@@ -110,13 +123,21 @@ int echo_ready(struct echo *echo, int fd, short revents,
                struct echo_receive_buffer *buffer);
 
 /* End our direction: pending bytes are still sent, nothing more is echoed. Returns as
- * echo_ready(). */
+ * echo_ready(). A byte that is held back and that send() does not take yet puts the end
+ * off: the session is open still. */
 int echo_end(struct echo *echo, int fd);
+
+/* Does the session echo what it receives? */
+static inline bool echo_is_open(const struct echo *echo)
+{
+    return echo->state <= ECHO_HOLDING;
+}
 
 /* Does the session wait for its peer to take bytes? */
 bool echo_is_blocked(const struct echo *echo);
 
-/* Bytes that were received and that send() did not take yet: those in its block. */
+/* Bytes that were received and that send() did not take yet: those in its block, or the one
+ * that is held back. */
 size_t echo_held_bytes(const struct echo *echo);
 
 /* Bytes of a blocked session that send() did not take yet: in its block, or unread. */

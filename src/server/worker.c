@@ -20,9 +20,11 @@
 #include "server/echo.h"
 #include "server/health.h"
 
-/* While draining, we end our direction of a connection that was idle for so long. In the
- * second half of the drain we no longer wait for idleness. */
-#define DRAIN_IDLE_NS (100 * CLOCK_MS)
+/* While draining, we end our direction of a connection that was idle for so long. One that
+ * moved many bytes gets more time, for a large message may pause on its way while its
+ * sender is busy. In the second half of the drain we no longer wait for idleness. */
+#define DRAIN_IDLE_NS       (100 * CLOCK_MS)
+#define DRAIN_IDLE_HEAVY_NS CLOCK_S
 
 /* A session whose last bytes are not acknowledged is checked again after this time, then
  * after 2, 4, 8 ... times as long, up to 64 times. */
@@ -49,9 +51,11 @@ _Static_assert(sizeof worker_end_names / sizeof *worker_end_names == WORKER_ENDS
 
 /* A worker's data of a session beside its struct echo. */
 struct session {
-    uint32_t id : 30;      /* WORKER_HEALTH_CHECK: a health check */
-    uint32_t is_used : 1;  /* this descriptor is a session */
-    uint32_t is_heavy : 1; /* its last step moved many bytes */
+    uint32_t id : 29;       /* WORKER_HEALTH_CHECK: a health check */
+    uint32_t is_used : 1;   /* this descriptor is a session */
+    uint32_t is_heavy : 1;  /* its last step moved many bytes */
+    uint32_t was_heavy : 1; /* the one before; in a drain: any before. Of a large message
+                             * that pauses the last bytes are often few */
 };
 _Static_assert(sizeof(struct echo) + sizeof(struct session) <= 20,
                "a part of the 49 bytes of an idle connection");
@@ -147,11 +151,14 @@ static bool is_draining(const struct worker *worker)
 }
 
 /* A short drain waits less for idleness. */
-static uint64_t drain_idle_ns(const struct worker *worker)
+static uint64_t drain_idle_ns(const struct worker *worker, int fd)
 {
     uint64_t quarter = worker->config->drain_timeout_ns / 4;
+    const struct session *session = &worker->sessions[fd];
+    uint64_t idle =
+        session->is_heavy || session->was_heavy ? DRAIN_IDLE_HEAVY_NS : DRAIN_IDLE_NS;
 
-    return quarter < DRAIN_IDLE_NS ? quarter : DRAIN_IDLE_NS;
+    return quarter < idle ? quarter : idle;
 }
 
 /* Make room for `fd` in both tables. */
@@ -248,7 +255,7 @@ static void set_deadline(struct worker *worker, int fd, int wants)
     if (wants == 0) {
         after_ns = LINGER_CHECK_NS << (echo->end_looks - 1);
     } else if (is_draining(worker)) {
-        after_ns = drain_idle_ns(worker);
+        after_ns = drain_idle_ns(worker, fd);
     } else if (wants == POLLOUT) {
         echo_stalled_since(echo, fd, pollset_now(worker->set));
         after_ns = stall_check_ns(worker);
@@ -416,15 +423,30 @@ static bool take_preamble(struct worker *worker, int fd, bool is_deadline)
     return false;
 }
 
+/* End our direction, with the byte that is held back. */
+static void end_session(struct worker *worker, int fd)
+{
+    struct echo *echo = &worker->echoes[fd];
+    uint64_t echoed = echo->echoed_bytes;
+    size_t held = echo_held_bytes(echo);
+    int wants = echo_end(echo, fd);
+
+    worker->receive_buffer.length = worker->receive_buffer.late = 0;
+    count_bytes(worker, fd, echoed, held, wants);
+    follow(worker, fd, wants);
+}
+
 static int serve(struct worker *worker, int fd, short revents)
 {
+    struct session *session = &worker->sessions[fd];
     const struct echo *echo = &worker->echoes[fd];
     uint64_t echoed = echo->echoed_bytes;
     size_t held = echo_held_bytes(echo);
 
     int wants = echo_ready(&worker->echoes[fd], fd, revents, &worker->receive_buffer);
 
-    worker->sessions[fd].is_heavy =
+    session->was_heavy = session->is_heavy || (is_draining(worker) && session->was_heavy);
+    session->is_heavy =
         worker->receive_buffer.length >= ECHO_SMALL_CHUNK || revents == POLLOUT;
     if (!is_health_check(worker, fd)) {
         count_bytes(worker, fd, echoed, held, wants);
@@ -449,7 +471,8 @@ void worker_event(struct worker *worker, int fd, short revents)
         /* A read may end before an urgent byte (net.h); another one takes the rest. */
         wants = serve(worker, fd, POLLIN);
         if (wants == POLLIN && !worker->receive_buffer.may_have_more) {
-            wants = echo_end(&worker->echoes[fd], fd);
+            end_session(worker, fd);
+            return;
         }
     }
     follow(worker, fd, wants);
@@ -510,8 +533,10 @@ void worker_deadline(struct worker *worker, int fd)
     } else if (echo->state == ECHO_LINGERING && echo->has_peer_eof) {
         follow(worker, fd, echo_ready(echo, fd, 0, &worker->receive_buffer));
     } else if (is_draining(worker)) {
-        if (echo->state == ECHO_OPEN) {
-            follow(worker, fd, echo_end(echo, fd));
+        if (echo_is_blocked(echo) && !must_end_now(worker)) {
+            set_deadline(worker, fd, POLLOUT); /* in the midst of a message */
+        } else if (echo_is_open(echo)) {
+            end_session(worker, fd);
         } /* else it is ending already, and the drain's own deadline limits it */
     } else if (echo_is_blocked(echo)) {
         uint64_t now = pollset_now(worker->set);
@@ -529,16 +554,17 @@ void worker_deadline(struct worker *worker, int fd)
 void worker_drain(struct worker *worker)
 {
     worker->drain_start_ns = pollset_now(worker->set);
+    worker->receive_buffer.holds_back = true;
     for (size_t fd = 0; fd < worker->capacity; fd++) {
         if (!worker->sessions[fd].is_used) {
             continue;
         }
         if (is_health_check(worker, (int)fd)) {
             close_session(worker, (int)fd, WORKER_END_IDLE);
-        } else if (worker->echoes[fd].state == ECHO_OPEN ||
+        } else if (echo_is_open(&worker->echoes[fd]) ||
                    worker->echoes[fd].state == ECHO_PREAMBLE) {
             pollset_deadline(worker->set, (int)fd,
-                             worker->drain_start_ns + drain_idle_ns(worker));
+                             worker->drain_start_ns + drain_idle_ns(worker, (int)fd));
         }
     }
 }

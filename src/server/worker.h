@@ -17,7 +17,7 @@
 struct worker;
 
 /* The largest number of a connection: it shares its 32 bits with flags. */
-#define WORKER_ID_MAX ((1U << 30) - 1)
+#define WORKER_ID_MAX ((1U << 29) - 1)
 
 /* The number of all health checks (health.h). A health check is not counted or logged as a
  * connection, and is cut after a second. */
@@ -75,9 +75,9 @@ bool worker_take(struct worker *worker, int fd, uint32_t id);
 void worker_event(struct worker *worker, int fd, short revents);
 void worker_deadline(struct worker *worker, int fd);
 
-/* Drain: from now on every session ends, once it was idle for a moment or when half of the
- * drain timeout has passed. At the drain timeout the owner cuts the sessions that are
- * left. */
+/* Drain: from now on every session ends, once it was idle for a moment, with the last byte
+ * of its echo (echo.h), or when half of the drain timeout has passed. At the drain timeout
+ * the owner cuts the sessions that are left. */
 void worker_drain(struct worker *worker);
 
 /* Close all connections now and log each with its pending bytes. */

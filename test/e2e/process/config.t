@@ -149,7 +149,7 @@ my @keys = (
     ['client', 'examine', 'check', [['all'], ['All'], ['one-byte'], ['idle,one-byte']],
         ['', ',', 'one-byte,', ',one-byte', 'a,,b', 'one-byte, idle', 'x' x 190]],
     ['client', 'examine', 'idle', [['0s'], ['24h']], [@duration, '24h1ns']],
-    (map { ['client', 'load', $_, [['0'], ['1'], ['1000000000000'], ['off'], ['OFF', 'off']], [@whole, '1000000000001', 'none', 'unlimited']] } 'max_lost', 'max_errors'),
+    (map { ['client', 'load', $_, [['0'], ['1'], ['1000000000000'], ['off'], ['OFF', 'off']], [@whole, '1000000000001', 'none', 'unlimited']] } 'max_lost', 'max_errors', 'max_moved'),
     ['client', 'load', 'max_p99', [['0', '0s'], ['1ns'], ['24h'], ['off'], ['Off', 'off']], [@duration, '24h1ns', 'none', '1%']],
     ['client', 'load', 'max_outage', [['0', '0s'], ['8760h'], ['off']], [@duration, '8760h1ns', 'none']],
     ['client', 'log', 'level', [['debug'], ['info'], ['warn'], ['error'], ['DEBUG', 'debug'], ['Warn', 'warn']], [@level]],

@@ -187,8 +187,9 @@ for my $case (
     my $hasty = start_server('idle-timeout' => '1s');
     ($code, $r) = load_json($hasty->{port}, '--rate', '1/1s500ms', '--duration', '2s', '--connections', 1);
     is("$code $r->{messages_echoed} $r->{messages_lost}", '0 2 0', 'an end between two messages: both are echoed, exit 0');
-    ($code, $r) = load_json($hasty->{port}, '--rate', '1/1s500ms', '--duration', '2s', '--connections', 1, '--max-errors', 0);
-    is($code, 10, 'an end between two messages, no error is allowed: exit 10');
+    ($code, $r) = load_json($hasty->{port}, '--rate', '1/1s500ms', '--duration', '2s', '--connections', 1, '--max-moved', 0);
+    is("$r->{moved} $r->{errors}{closed_early}", '1 0', 'an end between two messages: it is told, and is no error');
+    is($code, 10, 'an end between two messages, none is allowed: exit 10');
     stop_program($hasty);
 }
 

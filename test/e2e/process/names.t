@@ -154,6 +154,29 @@ SKIP: {
         cmp_ok((eval { decode_json($out) } // {})->{messages_echoed} // 0, '>', 250, 'AAAA: silence that ends within a load: it goes on');
         end_process($dns);
     }
+    # A load follows a name whose address changes.
+    {
+        my $port   = free_port();
+        my $before = start_server(address => '127.0.0.1', port => $port);
+        my $dns    = name_server({ A => ['good', '127.0.0.1'], AAAA => ['good'] });
+        my $load   = start_program([$client, '--load', "echo.test:$port", '--connections', 4, '--rate', 200, '--duration', '4s', '--timeout', '1s', '--json'],
+            env => { CLI_SANDBOX => 'on' });
+        wait_for_log($before, qr/connection 4 from/);
+        sleep 0.3;
+        end_process($dns);
+        my $after = start_server(address => '127.0.0.2', port => $port);
+        $dns = name_server({ A => ['good', '127.0.0.2'], AAAA => ['good'] });
+        is(stop_program($before), 0, 'a name with another address: the server of the first one ends with 0');
+        is(exit_of($load, 15), 0, 'a name with another address: the load ends with 0') or diag slurp($load->{err});
+        my $r = eval { decode_json(log_of($load)) } // {};
+        is("$r->{messages_lost} $r->{messages_sent}", "0 $r->{messages_echoed}", 'a name with another address: nothing is lost');
+        is(join(' ', map { $_->{address} } @{ $r->{addresses} }), "127.0.0.1:$port 127.0.0.2:$port", 'a name with another address: both are reported');
+        cmp_ok($r->{addresses}[1]{messages_echoed}, '>', 100, 'a name with another address: messages go there');
+        is($r->{moved}, 4, 'a name with another address: all connections moved') or diag explain $r->{errors};
+        cmp_ok($r->{resolve}{count}, '<=', 6, 'a name with another address: at most one look-up a second');
+        end_process($dns);
+        stop_program($after);
+    }
     stop_program($server);
 }
 

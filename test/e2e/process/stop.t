@@ -108,9 +108,34 @@ group 'SIGTERM, drain_timeout = 0' => sub {
     is(stop_program($server, 2), 1, 'it is cut at once: exit 1');
 };
 
-# Persistent clients that never stop talking: they are ended in the second half of the drain. One
-# that is silent for 100 ms in the first half, since this machine is busy, is ended there: then it
-# is tried again.
+# A peer that waits for each echo before it goes on: after the quiet time it gets the rest of an
+# echo together with the end of stream, so that it can see the end before it sends again.
+group 'SIGTERM, a peer that waits for its echo' => sub {
+    for my $size (1, 64, 300_000) {
+        my $server  = start_server('drain-timeout' => '8s');
+        my $talker  = connect_to($server->{port});
+        my $message = 'm' x $size;
+        my ($rounds, $reply, $t) = (0, $message);
+        while ($reply eq $message && $rounds < 1e6) {
+            kill 'TERM', $server->{pid} if ++$rounds == 20;
+            $t = time if $rounds == 20;
+            send_all($talker, $message);
+            $reply = receive($talker, $size, 5);
+            $talker->blocking(0);
+            my $more = sysread $talker, my $byte, 1;
+            $talker->blocking(1);
+            last if defined $more && $more == 0;    # the end came with the echo
+        }
+        is(length $reply, $size, "$size bytes: the last echo is whole");
+        cmp_ok(time - $t, '<', 3, "$size bytes: the end comes with an echo, before half of the time");
+        unlike(log_of($server), qr/later bytes not/, "$size bytes: nothing came too late");
+        close $talker;
+        is(exit_of($server, 5), 0, "$size bytes: exit 0");
+    }
+};
+
+# Peers that send on and on: they are ended in the second half of the drain. One that is silent for
+# 100 ms in the first half, since this machine is busy, is ended there: then it is tried again.
 group 'SIGTERM, a peer that never stops talking' => sub {
     my $until;
     for my $try (1 .. 5) {
@@ -118,8 +143,15 @@ group 'SIGTERM, a peer that never stops talking' => sub {
         my $talker = connect_to($server->{port});
         is(echo_of($talker, 'ping'), 'ping', 'it is served before');
         kill 'TERM', $server->{pid};
-        my $t = time;
-        while (time - $t < 5 && echo_of($talker, 'ping') eq 'ping') { }
+        my ($t, $sent, $got) = (time, 0, 0);
+        $talker->blocking(0);
+        while (time - $t < 5) {
+            $sent += 4 if $sent - $got < 400 && syswrite $talker, 'ping';
+            my $n = sysread $talker, my $bytes, 4096;
+            last if defined $n && $n == 0;
+            $got += $n // 0;
+            sleep 0.005;
+        }
         $until = time - $t;
         close $talker;
         is(exit_of($server), 0, 'it is ended before the deadline, not cut: exit 0');

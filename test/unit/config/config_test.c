@@ -258,7 +258,7 @@ static const struct client_config client_defaults = {
              .retry_ns = 100 * CLOCK_MS,
              .address_policy = LOAD_ROUND_ROBIN,
              .report = LOAD_REPORT_TEXT,
-             .limits = {CONFIG_NONE, CONFIG_NONE, CONFIG_NONE, CONFIG_NONE}},
+             .limits = {CONFIG_NONE, CONFIG_NONE, CONFIG_NONE, CONFIG_NONE, CONFIG_NONE}},
     .log_level = LOG_INFO,
     .log_format = LOG_TEXT,
 };
@@ -295,7 +295,7 @@ static const struct client_config client_others = {
              .address_policy = LOAD_FIRST,
              .report = LOAD_REPORT_CSV,
              .timeline_ns = CLOCK_S,
-             .limits = {0, 1000000000000, CLOCK_MS, 0}},
+             .limits = {0, 1000000000000, 0, CLOCK_MS, 0}},
     .log_level = LOG_DEBUG,
     .log_format = LOG_JSON,
 };
@@ -411,6 +411,8 @@ static const struct sample client_samples[] = {
      FIELD(client_config, load.limits[LOAD_MAX_LOST])},
     {"load", "max_errors", "CLI_LOAD_MAX_ERRORS", "--max-errors", "1000000000000", "8",
      FIELD(client_config, load.limits[LOAD_MAX_ERRORS])},
+    {"load", "max_moved", "CLI_LOAD_MAX_MOVED", "--max-moved", "0", "8",
+     FIELD(client_config, load.limits[LOAD_MAX_MOVED])},
     {"load", "max_p99", "CLI_LOAD_MAX_P99", "--max-p99", "1ms", "8s",
      FIELD(client_config, load.limits[LOAD_MAX_P99])},
     {"load", "max_outage", "CLI_LOAD_MAX_OUTAGE", "--max-outage", "0s", "8s",

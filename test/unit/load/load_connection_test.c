@@ -15,11 +15,13 @@ enum { COUNT = LOAD_REST_MAX + 6, SIZE = 8, RATE = 1000 };
 struct bed {
     struct client_config config;
     struct load_plan plan;
-    struct net_address address;
+    struct load_addresses addresses;
     struct load_share *share;
     struct load_result *result;
     int listener, peers[COUNT];
     unsigned events;
+    bool hides_end; /* the poll set does not tell of it: it came behind poll() */
+    bool may_begin; /* load_connection_ready() said so */
 };
 
 static void on_event(void *context, int fd, short revents)
@@ -28,7 +30,9 @@ static void on_event(void *context, int fd, short revents)
     uint64_t now;
 
     bed->events++;
-    load_connection_ready(bed->share, load_share_find(bed->share, fd), revents, &now);
+    revents &= bed->hides_end ? ~POLLRDHUP : -1;
+    bed->may_begin =
+        load_connection_ready(bed->share, load_share_find(bed->share, fd), revents, &now);
 }
 
 static void on_deadline(void *context, int fd)
@@ -70,7 +74,7 @@ static struct load_connection *connection(const struct bed *bed, unsigned i)
 static void set_up(struct bed *bed, uint64_t rate, uint64_t connections)
 {
     char error[NET_ERROR_TEXT];
-    struct net_address peer;
+    struct net_address peer, own;
 
     *bed = (struct bed){.config = {.timeout_ns = 30 * CLOCK_S,
                                    .verify = true,
@@ -81,11 +85,11 @@ static void set_up(struct bed *bed, uint64_t rate, uint64_t connections)
                                             .threads = 1,
                                             .retry_ns = CLOCK_S}}};
     bed->listener = net_listen("127.0.0.1", 0, COUNT, 0, error);
-    bed->address.length = sizeof bed->address.storage;
-    getsockname(bed->listener, (struct sockaddr *)&bed->address.storage,
-                &bed->address.length);
-    bed->plan = (struct load_plan){
-        .config = &bed->config, .addresses = &bed->address, .address_count = 1};
+    own.length = sizeof own.storage;
+    getsockname(bed->listener, (struct sockaddr *)&own.storage, &own.length);
+    bed->addresses.config = &bed->config;
+    load_addresses_take(&bed->addresses, &own, 1);
+    bed->plan = (struct load_plan){.config = &bed->config, .addresses = &bed->addresses};
     bed->share = calloc(1, sizeof *bed->share);
     bed->result = load_result_new(1);
     bool has_share = load_share_open(bed->share, &bed->plan, 0, bed->result);
@@ -146,7 +150,8 @@ static void test_rest(void)
     set_up(&bed, RATE, 2);
     is_int(connection(&bed, 0)->events, 0, "a new connection rests");
     begin(&bed, 0);
-    is_int(connection(&bed, 0)->events, POLLIN, "with a message under way it does not");
+    is_int(connection(&bed, 0)->events, POLLIN | POLLRDHUP,
+           "with a message under way it does not");
     ok(echo(&bed, 0), "the echo is taken");
     is_int(connection(&bed, 0)->events, 0, "then it rests again");
     is_int(wait_ms(&bed, 20), 0, "the poll set has nothing to tell of two that rest");
@@ -154,7 +159,8 @@ static void test_rest(void)
     load_connection_look_around(bed.share);
     is_int(bed.share->open, 2, "a look around: both are open");
     load_connection_finish(bed.share, connection(&bed, 0));
-    is_int(connection(&bed, 0)->events, POLLIN, "when it is finished its end is awaited");
+    is_int(connection(&bed, 0)->events, POLLIN | POLLRDHUP,
+           "when it is finished its end is awaited");
     shutdown(bed.peers[0], SHUT_WR);
     ok(wait_ms(&bed, 5000) == 1 && connection(&bed, 0)->state == LOAD_ENDED, "and comes");
     tear_down(&bed);
@@ -163,7 +169,53 @@ static void test_rest(void)
     set_up(&bed, 0, 1);
     begin(&bed, 0);
     ok(echo(&bed, 0), "the echo is taken");
-    is_int(connection(&bed, 0)->events, POLLIN, "a connection does not rest");
+    is_int(connection(&bed, 0)->events, POLLIN | POLLRDHUP, "a connection does not rest");
+    tear_down(&bed);
+}
+
+/* In a closed loop its peer ends it with the last byte of an echo. */
+static void test_end_with_echo(size_t pieces)
+{
+    struct bed bed;
+    char bytes[SIZE];
+
+    group("the end comes with an echo in %zu piece%s", pieces, pieces == 1 ? "" : "s");
+    set_up(&bed, 0, 2);
+    begin(&bed, 0);
+    struct pollfd peer = {.fd = bed.peers[0], .events = POLLIN};
+    ok(poll(&peer, 1, 5000) == 1 && recv(bed.peers[0], bytes, SIZE, 0) == SIZE,
+       "the message arrives");
+    if (pieces == 2) {
+        send(bed.peers[0], bytes, SIZE - 1, 0);
+        is_int(wait_ms(&bed, 5000), 1, "the first piece is taken");
+        bed.hides_end = true;
+    }
+    send(bed.peers[0], bytes + (pieces == 2 ? SIZE - 1 : 0), pieces == 2 ? 1 : SIZE,
+         MSG_MORE);
+    close(bed.peers[0]);
+    bed.peers[0] = -1;
+    is_int(wait_ms(&bed, 5000), 1, "the rest is taken");
+    is_int(bed.result->echoed, 1, "the echo is whole");
+    ok(!bed.may_begin, "no message may begin");
+    is_int(bed.result->moved, 1, "the connection moved");
+    is_int(connection(&bed, 0)->state, LOAD_CONNECTING, "it is opened again at once");
+    is_int(load_result_errors(bed.result), 0, "there is no error");
+    tear_down(&bed);
+}
+
+/* A connection that was of no use so far is not opened again at once. */
+static void test_end_of_unused(void)
+{
+    struct bed bed;
+
+    group("a connection that ends before its first echo");
+    set_up(&bed, 0, 1);
+    close(bed.peers[0]);
+    bed.peers[0] = -1;
+    is_int(wait_ms(&bed, 5000), 1, "the end is noticed");
+    is_int(bed.result->moved, 1, "it moved");
+    is_int(connection(&bed, 0)->state, LOAD_WAITING, "it waits");
+    ok(connection(&bed, 0)->retry_ns > clock_now_ns(), "for a while");
     tear_down(&bed);
 }
 
@@ -171,7 +223,6 @@ static void test_rest(void)
 static void test_noticed(bool is_ended, bool is_around)
 {
     struct bed bed;
-    enum probe_outcome kind = is_ended ? PROBE_CLOSED_EARLY : PROBE_DIFFERS;
 
     group("one of three that rest %s, %s", is_ended ? "ended" : "got a byte too many",
           is_around ? "and somebody looks around" : "and a message is to begin on it");
@@ -192,8 +243,14 @@ static void test_noticed(bool is_ended, bool is_around)
     } else {
         ok(!load_connection_look(bed.share, connection(&bed, 1)), "it is not open");
     }
-    is_int(connection(&bed, 1)->state, LOAD_WAITING, "it waits to be opened again");
-    is_int(bed.result->errors[kind], 1, "the error is counted");
+    if (is_ended) {
+        is_int(connection(&bed, 1)->state, LOAD_CONNECTING, "it is opened again at once");
+    } else {
+        is_int(connection(&bed, 1)->state, LOAD_WAITING, "it waits to be opened again");
+    }
+    is_int(bed.result->moved, is_ended, "the end is no error: it moved");
+    is_int(bed.result->errors[PROBE_DIFFERS], !is_ended, "the byte is one");
+    is_int(load_result_errors(bed.result), !is_ended, "there is no other error");
     is_int(bed.result->lost, 0, "no message is lost");
     is_int(bed.share->open, 2, "the two others are open");
     tear_down(&bed);
@@ -233,5 +290,8 @@ int main(void)
         test_noticed(kind % 2 == 0, kind / 2 == 0);
     }
     test_many();
+    test_end_with_echo(1);
+    test_end_with_echo(2);
+    test_end_of_unused();
     return done();
 }

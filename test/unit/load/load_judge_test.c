@@ -171,6 +171,18 @@ static void test_max_p99(void)
     is_int(judgement.seen[LOAD_MAX_P99], 500 * CLOCK_S, "what was seen is the longest");
 }
 
+static void test_max_moved(void)
+{
+    group("max_moved");
+    good_load();
+    result->moved = 3;
+    is_int(judged(), 0, "connections moved: exit 0");
+    is_int(judged_with(LOAD_MAX_ERRORS, 0), 0, "they are no errors");
+    is_int(judged_with(LOAD_MAX_MOVED, 3), 0, "as many as are allowed: exit 0");
+    is_int(judged_with(LOAD_MAX_MOVED, 2), 10, "one more: exit 10");
+    ok(is_only_broken(LOAD_MAX_MOVED), "that limit alone is broken");
+}
+
 static void test_max_outage(void)
 {
     group("max_outage");
@@ -273,6 +285,7 @@ int main(void)
     test_max_errors();
     test_nothing_echoed();
     test_max_p99();
+    test_max_moved();
     test_max_outage();
     test_expected();
     test_unresolved();

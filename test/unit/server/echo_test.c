@@ -384,18 +384,88 @@ static void test_without_memory(void)
     finish();
 }
 
+/* Our end is near: of what came, the last byte goes out with the end of stream. */
+static void test_holding_back(void)
+{
+    group("before our end");
+    begin();
+    received.holds_back = true;
+    peer_says("hello");
+    is_int(ready(POLLIN), POLLIN, "bytes: read on");
+    is_str(heard(), "hell", "the peer has all but the last one");
+    is_int(echo_held_bytes(&echo), 1, "that one is held");
+    is_int(received.length, 5, "the caller sees what was received");
+    ok(!echo_is_blocked(&echo), "the session is not blocked");
+    ok(echo_is_open(&echo), "it is open");
+    is_int(received.pending.held, 0, "it needs no memory");
+    peer_says("!");
+    is_int(ready(POLLIN), POLLIN, "more comes");
+    is_str(heard(), "o", "the byte from before goes out, the new one is held");
+    send_limit = 0;
+    peer_says("abc");
+    is_int(ready(POLLIN), POLLOUT, "the held byte finds no room: wait for it");
+    is_int(echo_end(&echo, own), POLLOUT, "the end has to wait, too");
+    ok(echo_is_open(&echo), "it is open still");
+    send_limit = 2;
+    is_int(ready(POLLOUT), POLLIN, "room: the byte goes, and all but the last of the new");
+    is_str(heard(), "!ab", "in their order");
+    is_int(echo_end(&echo, own), POLLIN, "told to end, it lingers");
+    is_str(heard(), "c", "the last byte goes out");
+    is_str(heard(), "(end)", "and the end of stream");
+    is_int(echo.echoed_bytes, 9, "each byte is counted once");
+    finish();
+
+    group("before our end, with a block");
+    begin();
+    send_limit = 2;
+    peer_says("abcdef");
+    is_int(ready(POLLIN), POLLOUT, "a short send: wait for room");
+    is_int(ready(POLLOUT), POLLOUT, "some room: wait for more");
+    is_int(echo_held_bytes(&echo), 2, "two bytes are held");
+    is_int(ready(POLLOUT), POLLIN, "room: read on");
+    is_int(received.pending.held, 0, "the block is released");
+    is_str(heard(), "abcde", "the peer has all but the last one");
+    shutdown(peer, SHUT_WR);
+    ready(POLLIN);
+    is_str(heard(), "f", "at the peer's end it goes out");
+    is_str(heard(), "(end)", "and the end of stream");
+    finish();
+
+    group("before our end, without memory");
+    begin();
+    peer_says("xy");
+    ready(POLLIN);
+    pool.left = received.pending.spare = 0;
+    peer_says("abc");
+    is_int(ready(POLLIN), POLLIN, "read on");
+    is_str(heard(), "xyabc", "nothing is held back any more");
+    finish();
+
+    group("before our end, an error");
+    begin();
+    peer_says("xy");
+    ready(POLLIN);
+    send_error = ECONNRESET;
+    is_int(echo_end(&echo, own), ECHO_OVER, "it is over");
+    is_int(echo.error, ECONNRESET, "the reason is known");
+    is_int(echo_held_bytes(&echo), 1, "so is the byte that is lost");
+    finish();
+    received.holds_back = false;
+}
+
 /* Whatever the sizes, what comes back is what was sent. */
-static void test_random(void)
+static void test_random(bool holds_back)
 {
     static unsigned char sent[300000], got[sizeof sent];
     size_t out = 0, in = 0;
     short wants = POLLIN;
 
-    group("300,000 random bytes in random pieces");
+    group("300,000 random bytes in random pieces%s", holds_back ? ", before our end" : "");
     for (size_t i = 0; i < sizeof sent; i++) {
         sent[i] = (unsigned char)next_random();
     }
     begin();
+    received.holds_back = holds_back;
     for (long step = 0; in < sizeof sent && step < 10000000; step++) {
         size_t some = 1 + below(5000);
 
@@ -407,7 +477,8 @@ static void test_random(void)
         send_limit = below(3) == 0 ? 0 : below(4000);
         pool.left = below(2) == 0 ? 0 : below(1 << 20); /* others take and give back */
         received.pending.spare = below(2) == 0 ? 0 : received.pending.spare;
-        int next = ready(wants);
+        bool is_last = holds_back && in == sizeof sent - 1;
+        int next = is_last ? echo_end(&echo, own) : ready(wants);
         if (next == ECHO_OVER) {
             break;
         }
@@ -432,6 +503,8 @@ int main(void)
     test_errors();
     test_stalling();
     test_without_memory();
-    test_random();
+    test_holding_back();
+    test_random(false);
+    test_random(true);
     return done();
 }
