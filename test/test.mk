@@ -9,8 +9,8 @@ asan_LINK  := -fsanitize=address,undefined
 asan_FLAGS := $(HOST_FLAGS) -O1 $(asan_LINK) -fno-sanitize-recover=all
 tsan_LINK  := -fsanitize=thread
 tsan_FLAGS := $(HOST_FLAGS) -O1 $(tsan_LINK)
-# Counts the lines and branches of src/ that the tests run (gcov), not those of the tests.
 cov_LINK   := --coverage
+# (gcov counts the lines and branches of src/, not those of the tests.)
 cov_FLAGS   = $(HOST_FLAGS) -O0 $(if $(findstring /test/,$@),,--coverage -fprofile-update=atomic)
 fuzz_LINK  := -fsanitize=fuzzer,address,undefined
 fuzz_FLAGS := $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined
@@ -56,9 +56,8 @@ CHECKED    := build/test/intruder build/bench/generator $(foreach name,asan tsan
 
 # ---- tests -------------------------------------------------------------------------------
 PROVE := prove -Itest/lib --timer
-# Process tests that measure time or fill the machine run one by one. The others run two at a time,
-# those that wait longest first: each has folders, ports and names of its own.
-ALONE    := $(patsubst %,test/e2e/process/%.t,admin bench client client_admin idle inherited load memory reports server signals stop urgent witness workers)
+# Process tests that measure time or fill the machine run one by one, the others two at a time, those that wait longest first.
+ALONE    := $(patsubst %,test/e2e/process/%.t,admin bench client client_admin idle inherited kubernetes load memory reports server signals stop urgent witness workers)
 TOGETHER := $(patsubst %,test/e2e/process/%.t,examine config elf compose classroom)
 TOGETHER += $(filter-out $(ALONE) $(TOGETHER),$(wildcard test/e2e/process/*.t))
 process_tests = $(1) $(PROVE) -j2 $(TOGETHER) && $(1) $(PROVE) $(ALONE)
@@ -113,8 +112,7 @@ aarch64: ## cross build for aarch64, the process tests under qemu-user
 	$(BUILD) aarch64-build
 	$(call process_tests,ECHOLAB_BUILD=$(CROSS) ECHOLAB_SANDBOX=off)
 aarch64-vm: $(CROSS)/echo-server $(CROSS)/echo-client ## the programs for aarch64 in their sandbox, on a kernel in a virtual machine
-	@tools/setup.sh vm
-	$(PROVE) -v test/e2e/vm
+	@tools/setup.sh vm && $(PROVE) -v test/e2e/vm
 
 # ---- benchmarks --------------------------------------------------------------------------
 # A plain epoll loop, and the peers whose libraries are installed; plain-poll is our server with one tier.
@@ -129,9 +127,10 @@ bench: bench-setup build $(addprefix build/bench/,generator plain-poll peers) ##
 	test/bench/bench.pl --runs $(or $(RUNS),5) --seconds $(or $(SECONDS),0.5) --workers $(or $(WORKERS),1)
 
 # ---- lint --------------------------------------------------------------------------------
-lint: $(INIH_HEADER) ## formats, static analysis, scripts, the graph of includes
-	@tools/setup.sh lint
-	@STD='$(STD)' test/lint.sh
+lint: $(INIH_HEADER) ## formats, static analysis, scripts, the graph of includes, manifests
+	@tools/setup.sh lint && STD='$(STD)' test/lint.sh
+manifests-check: ## the manifests for Kubernetes: schemas, pod security, a dry run; no cluster
+	@tools/setup.sh lint && test/manifests/check.sh
 format: ## let clang-format rewrite the sources; write ARCHITECTURE's table of modules
 	clang-format -i $(wildcard src/*.c src/*/*.[ch] test/unit/*.[ch] test/unit/*/*.[ch] test/fuzz/*.[ch] test/classroom/*.c)
 	tools/modules.pl --write

@@ -1,5 +1,5 @@
-/* ctype_small: glibc's table for isspace(3), which Debian's libinih reads, since it is built
- * for glibc. musl has one with all classes of characters, for such libraries only. */
+/* ctype_small: glibc's table for isspace(3), which Debian's libinih reads, since it is
+ * built for glibc. musl has one with all classes of characters, for such libraries only. */
 #include <stddef.h>
 
 #define IS_SPACE 0x2000 /* glibc's _ISspace, where the low byte comes first */
