@@ -1,11 +1,10 @@
-# echolab: read from top to bottom: settings, flavours, products, images, lab, the rest.
-# Tests, fuzzing and benchmarks are in test/test.mk. `make help` lists the targets.
+# echolab: read from top to bottom: settings, flavours, products, images, lab, the rest. Tests, fuzzing and benchmarks are in
+# test/test.mk. `make help` lists the targets.
 VERSION := 0.1.0
 
 # ---- settings ----------------------------------------------------------------------------
-# A compiler for musl: musl-gcc where the system's C library is another (Debian), the
-# system's own where it is musl (Alpine). CC=... on the command line wins. It is looked up
-# at each use, since `make setup` may install it in the same run. HOST_CC has sanitizers.
+# A compiler for musl: musl-gcc where the system's C library is another (Debian), the system's own where it is musl (Alpine). CC=... on
+# the command line wins. It is looked up at each use, since `make setup` may install it in the same run. HOST_CC has sanitizers.
 ifeq ($(origin CC),default)
 CC = $(firstword $(notdir $(shell command -v musl-gcc)) cc)
 endif
@@ -13,12 +12,11 @@ HOST_CC  ?= gcc
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
             -Wpointer-arith -Wwrite-strings -Wcast-qual -Wformat=2 -Wundef -Wvla -Wnull-dereference
 STD      := -std=c11 -D_GNU_SOURCE
-BASE_FLAGS := $(STD) $(WARNINGS) $(if $(filter 1,$(DEV)),-Werror) -fno-common -fstack-protector-strong \
-              -DECHOLAB_VERSION='"$(VERSION)"' -MMD -MP -Isrc
-# Small: the whole program is optimised for size at once (LTO; in one partition: with more gcc warns),
-# every function is in a section of its own, and unused functions are dropped. Fat objects also hold
-# plain code, which the unit tests link, since only there calls can be replaced (--wrap).
-SMALL := -Oz -fno-tree-switch-conversion -flto -flto-partition=one
+BASE_FLAGS := $(STD) $(WARNINGS) $(if $(filter 1,$(DEV)),-Werror) -fno-common -fstack-protector-strong -DECHOLAB_VERSION='"$(VERSION)"' -MMD -MP -Isrc
+# Small: the whole program is optimised for size at once (LTO; in one partition: with more gcc warns), every function is in a section of
+# its own, and unused functions are dropped. Fat objects also hold plain code, which the unit tests link, since only there calls can be
+# replaced (--wrap). Tables instead of switches, and values kept over a loop, take more code than they save.
+SMALL := -Oz -fno-tree-switch-conversion -fno-move-loop-invariants -flto -flto-partition=one
 # A static PIE where the toolchain makes a truly static one: musl's own compilers do, Debian's musl-gcc does not.
 MACHINE = $(shell $(CC) -dumpmachine)
 IS_PIE  = $(findstring musl,$(MACHINE))
@@ -26,16 +24,18 @@ IS_PIE  = $(findstring musl,$(MACHINE))
 PACKED = $(if $(shell printf '$(hash)include <elf.h>\nDT_RELR\n' | $(CC) -E - | grep -x 36),-Wl$(,)-z$(,)pack-relative-relocs)
 , := ,
 hash := \#
-# No code for floating point, which the programs do not use: functions of printf's kind need not save
-# its registers. On x86-64, constants are not aligned more strictly than the ABI wants.
-SMALL_MACHINE = $(if $(filter x86_64-% aarch64-%,$(MACHINE)),-mgeneral-regs-only) $(if $(filter x86_64-%,$(MACHINE)),-malign-data=abi)
+# No code for floating point, which the programs do not use: functions of printf's kind need not save its registers. On x86-64, callers
+# need not tell such functions how many of these they use, and constants are not aligned more strictly than the ABI wants.
+SMALL_MACHINE = $(if $(filter x86_64-% aarch64-%,$(MACHINE)),-mgeneral-regs-only) $(if $(filter x86_64-%,$(MACHINE)),$(SMALL_X86))
+SMALL_X86 := -mskip-rax-setup -malign-data=abi
 # musl-gcc must not see /usr/include: a folder that holds only ini.h is enough.
 INIH_HEADER := build/include/ini.h
-STATIC_CFLAGS   = $(BASE_FLAGS) $(SMALL) -ffat-lto-objects -ffunction-sections -fdata-sections \
-                  -fno-asynchronous-unwind-tables $(SMALL_MACHINE) $(if $(IS_PIE),-fPIE,-fno-pie) -Ibuild/include
-# Functions that are replaced by others (--defsym): src/musl/README.md.
-STATIC_LDFLAGS  = $(if $(IS_PIE),-static-pie $(PACKED),-static -no-pie) $(SMALL) -Wl,--gc-sections \
-                  -Wl,-z,relro,-z,now,-z,noexecstack,-z,noseparate-code \
+STATIC_CFLAGS   = $(BASE_FLAGS) $(SMALL) -ffat-lto-objects -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables $(SMALL_MACHINE) $(if $(IS_PIE),-fPIE,-fno-pie) -Ibuild/include
+# No RELRO: only a dynamic linker would act on it (elf.t looks at running programs). So the data follows the constants without a gap,
+# where a page is small for the linker (common-page-size). Of the start code only musl's: gcc's is for constructors, of which there are
+# none. Functions that are replaced by others (--defsym): src/musl/README.md.
+STATIC_LDFLAGS  = $(if $(IS_PIE),-static-pie $(PACKED),-static -no-pie) $(SMALL) -Wl,--gc-sections -nostartfiles -l:$(if $(IS_PIE),rcrt1.o,crt1.o) \
+                  -Wl,-z,norelro,-z,common-page-size=512,-z,noexecstack,-z,noseparate-code \
                   -Wl,--defsym=fopen64=abort,--defsym=fopen=abort,--defsym=fclose=abort
 INIH = $(shell $(HOST_CC) -print-file-name=libinih.a 2>/dev/null || $(CC) -print-file-name=libinih.a)
 # Short lines for people; V=1 shows the commands. The target's folder is made first.
@@ -45,9 +45,8 @@ Q = @mkdir -p $(@D); $(if $(filter 1,$(V)),set -x,echo "  $(1) $@");
 .DEFAULT_GOAL := all
 
 # ---- flavours ----------------------------------------------------------------------------
-# The sources are built in several flavours: `static` for the shipped programs, the others for
-# tests. A flavour has a compiler and flags; its objects are under build/FLAVOUR, at the paths
-# of their sources.
+# The sources are built in several flavours: `static` for the shipped programs, the others for tests. A flavour has a compiler and
+# flags; its objects are under build/FLAVOUR, at the paths of their sources.
 define flavour
 build/$(1)/%.o: %.c Makefile | $$(INIH_HEADER)
 	$$(call Q,CC  )$$($(1)_CC) $$($(1)_FLAGS) $$(if $$(filter test/%,$$<),-Itest -Itest/unit) -c -o $$@ $$<
@@ -75,19 +74,24 @@ CLIENT_OBJECTS := echo_client $(filter-out echo_server io/activation server/%,$(
                   $(addprefix load/,load load_addresses load_connection load_figures load_judge load_live load_open_loop load_progress load_report load_report_csv \
                     load_report_hgrm load_report_json load_report_prometheus load_report_text load_result load_schedule load_share load_sources load_stream load_thread load_timeline payload)
 # Stand-ins for functions of the C library in the shipped programs (src/musl).
-SERVER_MUSL := $(addprefix musl/,calls_small inet_small mmap_malloc string_small)
+SERVER_MUSL := $(addprefix musl/,calls_small ctype_small inet_small mmap_malloc strerror_small string_small)
 CLIENT_MUSL := $(SERVER_MUSL) musl/libc_small
 build/static/src/musl/% build/aarch64/src/musl/%: STATIC_CFLAGS += -fno-builtin -fno-lto
 # The server reads no stdio stream; the client does, in getaddrinfo().
 %/echo-server: PROGRAM_LDFLAGS := -Wl,--defsym=fgets=abort
-# libinih comes with tables that say how to unwind its stack, for which there is no use here.
+# libinih comes with tables that say how to unwind its stack, for which there is no use here. Debian's musl has its functions aligned
+# for speed, with a kilobyte of fill between them.
+static_LIBC = $(if $(filter x86_64-%,$(MACHINE)),--set-section-alignment '.text*=1')
+libc_of = $(firstword $(filter %/libc.a,$(shell echo 'int main(void) { return 0; }' | $($(1)_CC) -static -x c - -o /dev/null -Wl,--trace)))
 define programs # flavour, folder, -s or nothing, libinih.a
 $(2)/echo-server: $$(patsubst %,build/$(1)/src/%.o,$$(SERVER_OBJECTS) $$(SERVER_MUSL))
 $(2)/echo-client: $$(patsubst %,build/$(1)/src/%.o,$$(CLIENT_OBJECTS) $$(CLIENT_MUSL))
 $(2)/libinih.a: | $$(INIH_HEADER)
 	$$(call Q,COPY)$$$$($$($(1)_CC) -print-prog-name=objcopy) --remove-section=.eh_frame $(4) $$@
-$(2)/echo-server $(2)/echo-client: | $(2)/libinih.a
-	$$(call Q,LINK)$$($(1)_CC) $$(STATIC_LDFLAGS) $(3) $$(PROGRAM_LDFLAGS) -Wl,-Map=$$@.map,--cref $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $(2)/libinih.a $$(LDLIBS)
+$(2)/libc.a: | $$(INIH_HEADER)
+	$$(call Q,COPY)$$$$($$($(1)_CC) -print-prog-name=objcopy) $$($(1)_LIBC) $$(call libc_of,$(1)) $$@
+$(2)/echo-server $(2)/echo-client: | $(2)/libinih.a $(2)/libc.a
+	$$(call Q,LINK)$$($(1)_CC) $$(STATIC_LDFLAGS) $(3) -L$(2) $$(PROGRAM_LDFLAGS) -Wl,-Map=$$@.map,--cref $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $(2)/libinih.a $$(LDLIBS)
 	@! readelf -lW $$@ | grep -q INTERP || { echo "$$@ needs an interpreter; allowed: CC=musl-gcc or another that makes static programs" >&2; exit 1; }
 	@awk -f src/musl/check_map.awk $$@.map
 endef
@@ -120,13 +124,12 @@ pins: lab-setup ## renew the digests of the pinned images (tools/pins)
 lab-setup: ; @tools/setup.sh lab
 
 # ---- lab ---------------------------------------------------------------------------------
-# Clients in the lab; host, port and message of the netcat check.
 N         ?= 5
 HOST      ?= server
 PORT      ?= 12345
 MESSAGE   ?= hello from netcat
 TIMEOUT_S ?= 5
-# The scripts get these values as they were typed: make does not expand a $ in them.
+# N: clients; HOST, PORT, MESSAGE: of netcat. The scripts get these values as they were typed: make does not expand a $ in them.
 $(foreach name,N HOST PORT MESSAGE MESSAGE_FILE TIMEOUT_S FOLLOW BASE INSTALL LOAD LAPSE PUBLISH OBSERVE SERVER_IMAGE CLIENT_IMAGE,$(eval \
     compose demo netcat metrics load logs images up: override export $(name) := $$(value $(name))))
 compose: ## write compose/lab.yaml with N clients (N=5 LAPSE=1m2s PUBLISH=127.0.0.1:12345 OBSERVE=1)
@@ -144,8 +147,7 @@ up logs ps netcat metrics load policy grade down:
 	@compose/lab.sh $@
 demo: build ## the lab as plain processes, without Docker (N=5)
 	@tools/demo.sh "$$N"
-# The names of the exercise.
-docker-image: images ## the same as images
+docker-image: images ## the exercise's name for images
 docker-compose-up: up ## the same as up
 docker-compose-logs: logs ## the same as logs
 docker-compose-down: down ## the same as down

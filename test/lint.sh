@@ -1,5 +1,5 @@
 #!/bin/sh
-# What `make lint` checks: formats, static analysis, scripts, the graph of includes. Each check
+# What `make lint` checks: formats, static analysis, scripts, the graph of includes, manifests. Each check
 # says what it is; the first one that fails ends it.
 #
 # Environment: STD: the compiler's flags for the language.
@@ -31,15 +31,16 @@ lint()
 {
     check "include graph" tools/modules.pl
     check "clang-format" clang-format --dry-run --Werror src/*.c src/*/*.[ch] test/unit/*.[ch] test/unit/*/*.[ch] test/fuzz/*.[ch] test/classroom/*.c
-    check "shellcheck" shellcheck tools/*.sh compose/*.sh test/*.sh test/*/*.sh test/*/*/*.sh .ci/run
+    check "shellcheck" shellcheck tools/*.sh compose/*.sh deploy/*/*.sh test/*.sh test/*/*.sh test/*/*/*.sh .ci/run
     ! command -v promtool >/dev/null 2>&1 || check "promtool" rules # otherwise `make e2e` does it
     check "cppcheck" cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
         --inline-suppr -Isrc -Ibuild/include -DECHOLAB_VERSION='"lint"' src
     check "clang-tidy" tidy
-    for file in tools/*.pl tools/*/*.pm test/bench/*.pl test/examine/*.pl test/e2e/*/*.t test/fault/*.t test/fuzz/*.t test/lint/*.t test/lib/*.pm; do
+    for file in tools/*.pl tools/*/*.pm test/bench/*.pl test/examine/*.pl test/e2e/*/*.t test/fault/*.t test/fuzz/*.t test/lint/*.t test/manifests/*.t test/lib/*.pm; do
         perl -Itest/lib -Itools -wc "$file" || return 1
     done
     check "controls" prove -Itest/lib test/lint
+    check "manifests" test/manifests/check.sh
 }
 
 lint

@@ -9,8 +9,8 @@ asan_LINK  := -fsanitize=address,undefined
 asan_FLAGS := $(HOST_FLAGS) -O1 $(asan_LINK) -fno-sanitize-recover=all
 tsan_LINK  := -fsanitize=thread
 tsan_FLAGS := $(HOST_FLAGS) -O1 $(tsan_LINK)
-# Counts the lines and branches of src/ that the tests run (gcov), not those of the tests.
 cov_LINK   := --coverage
+# (gcov counts the lines and branches of src/, not those of the tests.)
 cov_FLAGS   = $(HOST_FLAGS) -O0 $(if $(findstring /test/,$@),,--coverage -fprofile-update=atomic)
 fuzz_LINK  := -fsanitize=fuzzer,address,undefined
 fuzz_FLAGS := $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined
@@ -25,7 +25,7 @@ pollset_fuzz_wrap  := $(pollset_test_wrap)
 # Each test links what it needs from a library of all modules and of code that tests share.
 MODULES := $(filter-out src/musl/%,$(patsubst %.c,%,$(wildcard src/*/*.c test/unit/*.c)))
 link = $(call Q,LINK)$($(1)_CC) $($(1)_LINK) -o $@ $^ $(addprefix -Wl$(,)--wrap=,$($(subst _control,_fuzz,$(@F))_wrap)) $(if $(filter static,$(1)),$(INIH),-linih -lpthread)
-STAND_INS := inet_small libc_small string_small
+STAND_INS := ctype_small inet_small libc_small strerror_small string_small
 define tests # flavour
 build/$(1)/libecholab.a: $(MODULES:%=build/$(1)/%.o)
 	$$(call Q,AR  )rm -f $$@ && ar rcs $$@ $$^
@@ -55,9 +55,8 @@ CHECKED    := build/test/intruder build/bench/generator $(foreach name,asan tsan
 
 # ---- tests -------------------------------------------------------------------------------
 PROVE := prove -Itest/lib --timer
-# Process tests that measure time or fill the machine run one by one. The others run two at a time,
-# those that wait longest first: each has folders, ports and names of its own.
-ALONE    := $(patsubst %,test/e2e/process/%.t,admin bench client client_admin idle inherited load memory reports server signals stop urgent witness workers)
+# Process tests that measure time or fill the machine run one by one, the others two at a time, those that wait longest first.
+ALONE    := $(patsubst %,test/e2e/process/%.t,admin bench client client_admin idle inherited kubernetes load memory reports server signals stop urgent witness workers)
 TOGETHER := $(patsubst %,test/e2e/process/%.t,examine config elf compose classroom)
 TOGETHER += $(filter-out $(ALONE) $(TOGETHER),$(wildcard test/e2e/process/*.t))
 process_tests = $(1) $(PROVE) -j2 $(TOGETHER) && $(1) $(PROVE) $(ALONE)
@@ -79,8 +78,8 @@ check: check-setup ## unit, process, fault and fuzz tests, without Docker
 e2e: lab-setup build ## images and lab with real Docker, once per Compose that is there
 	$(PROVE) test/e2e/docker
 test: check e2e ## check and e2e
-fault: check-setup build ## fault injection, more than 1,000 stops, floods, chaos in the lab (about 5 minutes)
-	$(SANDBOXED) $(PROVE) test/fault test/e2e/docker/chaos.t
+fault: check-setup build ## fault injection, more than 1,000 stops, floods, chaos in the lab (about 10 minutes)
+	$(SANDBOXED) FULL=1 $(PROVE) test/fault $(addprefix test/e2e/docker/,chaos.t deaf.t)
 fuzz: check-setup $(FUZZ_ALL) ## libFuzzer's targets, each for FUZZ_SECONDS=10
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),10) $(PROVE) -v test/fuzz/fuzz.t
 fresh: ## README's commands on a bare Debian: is everything installed? (FULL=1: all tests)
@@ -93,13 +92,13 @@ reproduce: build ## build programs and images twice, in other folders, at other 
 	$(PROVE) -v test/e2e/process/reproduce.t test/e2e/docker/reproduce.t
 # Linked without LTO, so that the map shows each module's size.
 $(eval $(call programs,static,build/size,-fno-lto,$$(INIH)))
-size: build build/size/echo-server build/size/echo-client ## size of each module in the executables, and the bytes left
+size: build build/size/echo-server build/size/echo-client ## size of each module in the executables, and the budget left
 	@tools/size.sh build/echo-server build/echo-client
 
 # ---- aarch64 -----------------------------------------------------------------------------
 # The same flags, another compiler. The tests run scripts that run the programs (bin/) under qemu-user.
 aarch64_CC    := aarch64-linux-gnu-gcc -specs=$(CROSS)/musl-gcc.specs
-aarch64_FLAGS  = $(filter-out -malign-data=%,$(static_FLAGS))
+aarch64_FLAGS  = $(filter-out $(SMALL_X86),$(static_FLAGS))
 $(eval $(call flavour,aarch64))
 $(eval $(call programs,aarch64,$(CROSS)/bin,-s,$(CROSS)/root/usr/lib/aarch64-linux-gnu/libinih.a))
 $(patsubst %,$(CROSS)/src/%.o,$(sort $(SERVER_OBJECTS) $(CLIENT_OBJECTS) $(CLIENT_MUSL))) $(CROSS)/bin/libinih.a: | $(CROSS)/musl-gcc.specs
@@ -112,8 +111,7 @@ aarch64: ## cross build for aarch64, the process tests under qemu-user
 	$(BUILD) aarch64-build
 	$(call process_tests,ECHOLAB_BUILD=$(CROSS) ECHOLAB_SANDBOX=off)
 aarch64-vm: $(CROSS)/echo-server $(CROSS)/echo-client ## the programs for aarch64 in their sandbox, on a kernel in a virtual machine
-	@tools/setup.sh vm
-	$(PROVE) -v test/e2e/vm
+	@tools/setup.sh vm && $(PROVE) -v test/e2e/vm
 
 # ---- benchmarks --------------------------------------------------------------------------
 # A plain epoll loop, and the peers whose libraries are installed; plain-poll is our server with one tier.
@@ -128,9 +126,10 @@ bench: bench-setup build $(addprefix build/bench/,generator plain-poll peers) ##
 	test/bench/bench.pl --runs $(or $(RUNS),5) --seconds $(or $(SECONDS),0.5) --workers $(or $(WORKERS),1)
 
 # ---- lint --------------------------------------------------------------------------------
-lint: $(INIH_HEADER) ## formats, static analysis, scripts, the graph of includes
-	@tools/setup.sh lint
-	@STD='$(STD)' test/lint.sh
+lint: $(INIH_HEADER) ## formats, static analysis, scripts, the graph of includes, manifests
+	@tools/setup.sh lint && STD='$(STD)' test/lint.sh
+manifests-check: ## the manifests for Kubernetes: schemas, pod security, a dry run; no cluster
+	@tools/setup.sh lint && test/manifests/check.sh
 format: ## let clang-format rewrite the sources; write ARCHITECTURE's table of modules
 	clang-format -i $(wildcard src/*.c src/*/*.[ch] test/unit/*.[ch] test/unit/*/*.[ch] test/fuzz/*.[ch] test/classroom/*.c)
 	tools/modules.pl --write

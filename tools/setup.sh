@@ -55,6 +55,10 @@ lint clang-format clang-format
 lint clang-tidy clang-tidy
 lint cppcheck cppcheck
 lint shellcheck shellcheck
+lint prove perl
+lint yamllint yamllint
+lint npm npm
+lint /etc/ssl/certs/ca-certificates.crt ca-certificates
 lab dockerd docker.io
 lab docker docker-cli|docker.io
 lab iptables iptables

@@ -1,37 +1,23 @@
 #!/bin/sh
-# How large the programs are, how many bytes are left before a file grows by a page, and which
-# module takes how much.
+# How large the programs are, how many bytes of their budgets (CONTRIBUTING.md) are left, and
+# which module takes how much.
 #
-#   size.sh FILE...      FILE: an executable; beside it, in size/, its twin that is linked
-#                        without LTO, with its map, where there is one
+#   size.sh FILE...      FILE: an executable, echo-server or echo-client; beside it, in size/, its
+#                        twin that is linked without LTO, with its map, where there is one
 #
-# A file grows in steps: what the kernel makes read-only after relocation (RELRO) ends on a page.
 # Environment: LEAST: fewer bytes left than that are a failure; default 256, so that another
-# compiler of the same kind does not take the step.
-# Exit: 0; 1 too few bytes are left, or a file is no executable; 2 usage.
+# compiler of the same kind does not break the budget.
+# Exit: 0; 1 too few bytes are left, or there is no such file; 2 usage.
 set -eu
+
+server_budget=$((72 * 1024))
+client_budget=$((124 * 1024))
 
 least=${LEAST:-256}
 case $least in
 '' | *[!0-9]*) echo "size: LEAST='$least' is no number; allowed: bytes" >&2 && exit 2 ;;
 esac
 [ $# -gt 0 ] || { echo "usage: size.sh FILE..." >&2; exit 2; }
-
-# The first segment ends where the code and the constants end; the second one begins so that
-# its read-only part ends on a page. What lies between is free.
-left_in() # FILE
-{
-    readelf -lW "$1" 2>/dev/null | awk '
-        function hex(text,    value, i) {
-            value = 0
-            for (i = 3; i <= length(text); i++) {
-                value = value * 16 + index("0123456789abcdef", substr(text, i, 1)) - 1
-            }
-            return value
-        }
-        $1 == "LOAD" { start[n] = hex($2); end[n++] = hex($2) + hex($5) }
-        END { if (n != 2) exit 1; print start[1] - end[0] }'
-}
 
 # The map names each input section: its name, address, size and file, on one line or on two.
 modules_of() # MAP
@@ -60,10 +46,17 @@ modules_of() # MAP
 
 code=0
 for file in "$@"; do
-    left=$(left_in "$file") || { echo "size: $file is no executable of two segments" >&2; exit 1; }
-    echo "$file: $(wc -c <"$file") bytes, $left left before the next page"
+    case ${file##*/} in
+    echo-server) budget=$server_budget ;;
+    echo-client) budget=$client_budget ;;
+    *) echo "size: '$file' has no budget; allowed: echo-server, echo-client" >&2 && exit 2 ;;
+    esac
+    [ -f "$file" ] || { echo "size: there is no file '$file'" >&2; exit 1; }
+    bytes=$(wc -c <"$file")
+    left=$((budget - bytes))
+    echo "$file: $bytes bytes, $left left of its budget of $budget"
     if [ "$left" -lt "$least" ]; then
-        echo "size: $file has $left bytes left before it grows by a page; allowed: $least or more" >&2
+        echo "size: $file has $left bytes left of its budget of $budget; allowed: $least or more" >&2
         code=1
     fi
     map=${file%/*}/size/${file##*/}.map

@@ -196,7 +196,7 @@ static const struct config_key keys[] = {
      .help = "Give up files and system calls; auto: as far as the kernel can"},
     {"load", "target", CONFIG_TEXT, FIELD(load.target), true, .size = CLIENT_ADDRESS_MAX,
      .check = check_target, .default_value = LOAD_NO_TARGET, .value = "HOST:PORT",
-     .option = "load",
+     .option = CONFIG_BY_SECTION,
      .allowed =
          LOAD_NO_TARGET ", or host:port like server:12345, 192.0.2.1:7, [::1]:7; 180 bytes",
      .help = "Measure this server under load instead of running the loop"},
@@ -269,7 +269,7 @@ static const struct config_key keys[] = {
      .help = "Outage allowed; longer: exit 10"},
     {"examine", "target", CONFIG_TEXT, FIELD(examine.target), .size = CLIENT_ADDRESS_MAX,
      .check = check_target, .default_value = LOAD_NO_TARGET, .value = "HOST:PORT",
-     .option = "examine",
+     .option = CONFIG_BY_SECTION,
      .allowed =
          LOAD_NO_TARGET ", or host:port like server:12345, 192.0.2.1:7, [::1]:7; 180 bytes",
      .help = "Check whether this is an echo server instead of running the loop"},
@@ -281,11 +281,11 @@ static const struct config_key keys[] = {
      .max = 24 * 3600 * CLOCK_S, .default_value = "0s", .value = "TIME",
      .help = "Check that an idle connection lives so long; 0: skip it"},
     {"log", "level", CONFIG_CHOICE, FIELD(log_level), true, .choices = log_level_names,
-     .default_value = "info", .value = "LEVEL", .option = "log-level",
+     .default_value = "info", .value = "LEVEL", .option = CONFIG_BY_BOTH,
      .alias = "logging_level",
      .help = "Lowest level to log, also LOGGING_LEVEL; debug shows each step"},
     {"log", "format", CONFIG_CHOICE, FIELD(log_format), .choices = log_format_names,
-     .default_value = "text", .value = "FORMAT", .option = "log-format",
+     .default_value = "text", .value = "FORMAT", .option = CONFIG_BY_BOTH,
      .help = "Lines for people, or one JSON object per line"},
 };
 

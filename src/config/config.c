@@ -44,13 +44,17 @@ char *config_env_name(const struct config_program *program, const struct config_
 
 char *config_option_name(const struct config_key *key, char *out)
 {
-    format(out, CONFIG_NAME_TEXT, "%s", key->option != NULL ? key->option : key->name);
+    format(out, CONFIG_NAME_TEXT, "%s%s%s",
+           key->option == CONFIG_BY_KEY ? "" : key->section,
+           key->option == CONFIG_BY_BOTH ? "-" : "",
+           key->option == CONFIG_BY_SECTION ? "" : key->name);
     return dashed(out);
 }
 
+/* The same by its other name, of which there is one. */
 static char *alias_option(const struct config_key *key, char *out)
 {
-    format(out, CONFIG_NAME_TEXT, "%s", key->alias);
+    format(out, CONFIG_NAME_TEXT, "%s", config_alias(key));
     return dashed(out);
 }
 
@@ -73,10 +77,10 @@ static const char *environment_text(const struct loader *loader,
     char alias[CONFIG_NAME_TEXT];
     const char *text = getenv(config_env_name(loader->program, key, name)), *other;
 
-    if (key->alias == NULL) {
+    if (config_alias(key) == NULL) {
         return text;
     }
-    format(alias, sizeof alias, "%s", key->alias);
+    format(alias, sizeof alias, "%s", config_alias(key));
     other = getenv(upper(alias));
     if (text != NULL && other != NULL) {
         config_mistake(loader->mistakes, alias, "%s says the same; allowed: one of them",
@@ -143,7 +147,7 @@ static const char **find_option(const struct config_program *program, const char
         if (strcmp(name, config_option_name(key, option)) == 0) {
             return &line->texts[i];
         }
-        if (key->alias != NULL && strcmp(name, alias_option(key, option)) == 0) {
+        if (config_alias(key) != NULL && strcmp(name, alias_option(key, option)) == 0) {
             line->by_alias[i] = true;
             return &line->texts[i];
         }

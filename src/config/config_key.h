@@ -40,16 +40,31 @@ struct config_own {
     const char *(*print)(const void *values, char out[CONFIG_VALUE_TEXT]);
 };
 
+/* The name of a key's option: the key's with dashes, the section's (--load), or both
+ * (--log-level). */
+enum config_option { CONFIG_BY_KEY, CONFIG_BY_SECTION, CONFIG_BY_BOTH };
+
+/* There are many: numbers have no more bits than they need. */
 struct config_key {
     const char *section;
     const char *name;
-    enum config_type type;
-    uint16_t offset;   /* of the field in the program's struct; not for CONFIG_OWN */
-    bool is_frequent;  /* --help begins with it */
-    bool word_is_none; /* the word of `choices` stands for CONFIG_NONE, not for 0 */
+    enum config_type type : 8;
+    unsigned offset : 16;  /* of the field in the program's struct; not for CONFIG_OWN */
+    bool is_frequent : 1;  /* --help begins with it */
+    bool word_is_none : 1; /* the word of `choices` stands for CONFIG_NONE, not for 0 */
+    enum config_option option : 2;
     union {
-        struct {               /* for numbers and CONFIG_CHOICE */
-            uint64_t min, max; /* inclusive; not for CONFIG_CHOICE */
+        uint32_t min;  /* for numbers: inclusive */
+        uint32_t size; /* for CONFIG_TEXT: of the field */
+    };
+    union {
+        struct { /* for numbers and CONFIG_CHOICE */
+            union {
+                uint64_t max; /* for numbers: inclusive */
+                /* For CONFIG_CHOICE, optional: another name of the key, which stands alone
+                 * in the environment and on the command line. */
+                const char *alias;
+            };
             /* For CONFIG_CHOICE: the choices, NULL at the end. For CONFIG_WHOLE and
              * CONFIG_DURATION, optional: one word for 0. */
             const char *const *choices;
@@ -61,15 +76,11 @@ struct config_key {
                 const char *(*check)(const char *value);
                 const struct config_own *own; /* for CONFIG_OWN */
             };
-            size_t size; /* of the field; not for CONFIG_OWN */
         };
     };
     const char *value;         /* what --help calls the value: PORT */
     const char *default_value; /* the built-in default, as text */
     const char *help;          /* one line, without a full stop */
-    const char *option;        /* the option's name; NULL: the key's, with dashes */
-    const char *alias; /* another name of the key, which stands alone in the environment and
-                        * on the command line; NULL: none */
 };
 
 /* Enough for a line about a contradiction. */

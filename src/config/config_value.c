@@ -35,8 +35,7 @@ const char *config_allowed(const struct config_key *key, char out[CONFIG_ALLOWED
 
     switch (key->type) {
     case CONFIG_WHOLE:
-        used =
-            format(out, CONFIG_ALLOWED_TEXT, "%" PRIu64 " to %" PRIu64, key->min, key->max);
+        used = format(out, CONFIG_ALLOWED_TEXT, "%u to %" PRIu64, key->min, key->max);
         break;
     case CONFIG_DURATION:
         used = format(out, CONFIG_ALLOWED_TEXT, "%s to %s, like 500ms, 10s or 1m2s",
@@ -61,15 +60,21 @@ const char *config_allowed(const struct config_key *key, char out[CONFIG_ALLOWED
     return out;
 }
 
+const char *config_alias(const struct config_key *key)
+{
+    return key->type == CONFIG_CHOICE ? key->alias : NULL;
+}
+
 size_t config_find(const struct config_program *program, const char *section,
                    const char *name)
 {
     for (size_t i = 0; i < program->key_count; i++) {
         const struct config_key *key = &program->keys[i];
+        const char *alias = config_alias(key);
 
         if (strcmp(key->section, section) == 0 &&
             (name == NULL || strcmp(key->name, name) == 0 ||
-             (key->alias != NULL && strcmp(key->alias, name) == 0))) {
+             (alias != NULL && strcmp(alias, name) == 0))) {
             return i;
         }
     }

@@ -30,6 +30,9 @@ const char *config_shown(const char *text, char out[CONFIG_SHOWN_TEXT]);
 #define CONFIG_ALLOWED_TEXT 160
 const char *config_allowed(const struct config_key *key, char out[CONFIG_ALLOWED_TEXT]);
 
+/* The key's other name; NULL: it has none. */
+const char *config_alias(const struct config_key *key);
+
 /* The index of a section's key by its name or alias, or of the section's first key if
  * `name` is NULL; key_count: none. */
 size_t config_find(const struct config_program *program, const char *section,

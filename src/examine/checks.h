@@ -52,9 +52,11 @@ struct check_step {
     uint32_t to;
 };
 
+/* The texts of a check, in their order. */
+enum check_text { CHECK_ID, CHECK_TITLE, CHECK_SENT, CHECK_EXPECTED, CHECK_WHY };
+
 struct check {
-    const char *id, *title;
-    const char *sent, *expected, *why;
+    const char *texts; /* one after the other, each with its NUL */
     const char *trait; /* what a failure says of a server that echoes; NULL: nothing */
     void (*run)(const struct check *check, struct check_world *world,
                 struct check_finding *finding);
@@ -71,6 +73,8 @@ struct check {
 #define CHECKS_MAX 24
 extern const struct check checks[];
 extern const size_t check_count;
+
+const char *check_text(const struct check *check, enum check_text which);
 
 /* The index of the check with this id of `length` bytes; check_count: there is none. */
 size_t checks_find(const char *id, size_t length);

@@ -169,7 +169,8 @@ static void learn(struct examine *examine, size_t i)
         character_add(character, "", checks[i].trait);
     }
     if (character->is_reachable && finding->outcome == PROBE_REFUSED) {
-        character_add(character, "refuses connections from this check on: ", checks[i].id);
+        character_add(character, "refuses connections from this check on: ",
+                      check_text(&checks[i], CHECK_ID));
         character->is_reachable = false;
     }
     if (!character->is_answering) {

@@ -10,7 +10,7 @@
 
 /* ---- what all forms say -------------------------------------------------------------- */
 
-/* What there is to tell of a check, and the names for it. */
+/* What there is to tell of a check, and the names for it: its texts, and what was seen. */
 enum { ID, TITLE, SENT, EXPECTED, SEEN, WHY, FIELDS };
 static const char *const field_names[FIELDS] = {"id",       "title", "sent",
                                                 "expected", "seen",  "why"};
@@ -18,12 +18,9 @@ static const char *const field_names[FIELDS] = {"id",       "title", "sent",
 static void take_fields(const struct check *check, const char *seen,
                         const char *fields[FIELDS])
 {
-    fields[ID] = check->id;
-    fields[TITLE] = check->title;
-    fields[SENT] = check->sent;
-    fields[EXPECTED] = check->expected;
-    fields[SEEN] = seen;
-    fields[WHY] = check->why;
+    for (int i = 0; i < FIELDS; i++) {
+        fields[i] = i == SEEN ? seen : check_text(check, (enum check_text)(i - (i > SEEN)));
+    }
 }
 
 /* A row for each field but id and title. */
@@ -101,7 +98,8 @@ static void put_text_check(struct output *output, const struct check *check,
 
     bool is_skipped = finding->result == CHECK_SKIPPED;
     output_put(output, "  %s  %-12s %s (%s)\n",
-               is_note(finding) ? "note" : labels[finding->result], check->id, check->title,
+               is_note(finding) ? "note" : labels[finding->result],
+               check_text(check, CHECK_ID), check_text(check, CHECK_TITLE),
                is_skipped ? finding->seen : latency_text(took, finding->took_ns));
     if (finding->result == CHECK_FAILED) {
         put_rows(output, check, finding->seen, "          ");
@@ -135,8 +133,8 @@ static void put_tap_check(struct examine_report *report, const struct check *che
     bool is_skipped = finding->result == CHECK_SKIPPED;
 
     output_put(output, "%sok %u - %s: %s%s%s\n",
-               finding->result == CHECK_FAILED ? "not " : "", report->printed, check->id,
-               check->title,
+               finding->result == CHECK_FAILED ? "not " : "", report->printed,
+               check_text(check, CHECK_ID), check_text(check, CHECK_TITLE),
                is_skipped         ? " # SKIP "
                : is_note(finding) ? " # TODO not demanded"
                                   : "",
@@ -198,7 +196,8 @@ static void put_junit_check(struct output *output, const struct check *check,
     const char *fields[FIELDS];
 
     take_fields(check, finding->seen, fields);
-    output_put(output, "<testcase classname=\"examine\" name=\"%s\" time=\"", check->id);
+    output_put(output, "<testcase classname=\"examine\" name=\"%s\" time=\"",
+               check_text(check, CHECK_ID));
     put_seconds(output, finding->took_ns);
     output_put(output, "\">");
     if (finding->result != CHECK_PASSED) {
@@ -297,7 +296,8 @@ bool examine_list(void)
     for (size_t i = 0; i < check_count; i++) {
         const struct check *check = &checks[i];
 
-        output_put(&output, "%s: %s%s\n", check->id, check->title,
+        output_put(&output, "%s: %s%s\n", check_text(check, CHECK_ID),
+                   check_text(check, CHECK_TITLE),
                    check->is_demanded     ? ""
                    : check->is_asked_only ? " (only with --idle or by its name)"
                                           : " (not demanded)");

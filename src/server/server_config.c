@@ -54,11 +54,11 @@ static const struct config_key keys[] = {
      .choices = sandbox_mode_names, .default_value = "auto", .value = "MODE",
      .help = "Give up files and system calls; auto: as far as the kernel can"},
     {"log", "level", CONFIG_CHOICE, FIELD(log_level), true, .choices = log_level_names,
-     .default_value = "info", .value = "LEVEL", .option = "log-level",
+     .default_value = "info", .value = "LEVEL", .option = CONFIG_BY_BOTH,
      .alias = "logging_level",
      .help = "Lowest level to log, also LOGGING_LEVEL; debug shows each message"},
     {"log", "format", CONFIG_CHOICE, FIELD(log_format), true, .choices = log_format_names,
-     .default_value = "text", .value = "FORMAT", .option = "log-format",
+     .default_value = "text", .value = "FORMAT", .option = CONFIG_BY_BOTH,
      .help = "Lines for people, or one JSON object per line"},
 };
 

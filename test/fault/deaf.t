@@ -52,7 +52,7 @@ sub flood {
     my $allowed = formula_kib($pending_kib, $workers);
     cmp_ok($most, '<=', $allowed, sprintf 'at most %d KiB are resident, within %d', $most, $allowed);
     my ($exact, @wrong) = hear($deaf);
-    is("$exact @wrong", "$hearing ", "$hearing begin to read: each gets every byte, exactly");
+    is("$exact @wrong[0 .. ($#wrong < 2 ? $#wrong : 2)]", "$hearing ", "$hearing begin to read: each gets every byte, exactly");
     stop_deaf($deaf);
     is(stop_program($server, 20), 0, 'SIGTERM: exit 0');
     return (p99_ms($report), p99_ms($quiet));

@@ -11,6 +11,7 @@ use EcholabDocker;
 plan skip_all => 'no Docker here' if system('docker info >/dev/null 2>&1') != 0;
 
 my $n = $ENV{ECHOLAB_SCALE} // 100;
+my ($engine) = `docker version -f '{{.Server.Version}}'` =~ /^(\d+)/ or die 'no version of the engine';
 
 # ---- the end of the range --------------------------------------------------------------------
 {
@@ -54,7 +55,14 @@ for my $compose (composes()) {
     my @good = grep { /^exited 0$/ } split /\n/, `docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' @ids`;
     is(scalar @good, $n, '... with exit code 0');
     $t = time;
-    is((run_program(["$lab->{dir}/compose/lab.sh", 'down'], env => { COMPOSE => $compose, PROJECT => $lab->{project} }, seconds => 120 + 6 * $n))[0], 0, '... down');
+    ($code, $out, $err) = run_program(["$lab->{dir}/compose/lab.sh", 'down'], env => { COMPOSE => $compose, PROJECT => $lab->{project} }, seconds => 120 + 6 * $n);
+    # An old engine's flaw, which it is judged by here, too: nothing is left but an empty network.
+    my $is_miscounted = $code == 1 && $engine < 23 && $err =~ /^lab: all containers are removed; Docker keeps the empty network \Q$lab->{project}\E_lab /m;
+    diag "Docker Engine $engine miscounts what is in the network" if $is_miscounted;
+    ok($code == 0 || $is_miscounted, '... down') or diag $out, $err;
+    is(`docker ps -aq --filter label=com.docker.compose.project=$lab->{project}`, '', '... no container is left');
+    is(`docker network ls -q --filter name=$lab->{project}_`, '', '... nor a network') if !$is_miscounted;
+    is(`docker network inspect -f '{{len .Containers}}' $lab->{project}_lab`, "0\n", '... nor anything in the network') if $is_miscounted;
     note sprintf '%s down in %.0f s', $say, time - $t;
 }
 done_testing;

@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# The executables as the kernel will load them: truly static, nothing both writable and
+# The executables, and their memory while they run: truly static, nothing both writable and
 # executable, no executable stack, the stack protector in place, no symbols and no paths.
 use strict;
 use warnings;
@@ -22,9 +22,27 @@ sub faults_of {
     push @faults, 'it needs libraries'      if $headers =~ /^\s+DYNAMIC/m && $headers !~ /Type:\s+DYN/;
     push @faults, 'a segment is writable and executable' if $headers =~ /^\s+LOAD(?:\s+0x\w+){5}\s+RWE/m;
     push @faults, 'its stack is executable, or it does not say' if $headers !~ /^\s+GNU_STACK(?:\s+0x\w+){5}\s+RW\s/m;
-    push @faults, 'nothing is read-only after relocation' if $headers !~ /^\s+GNU_RELRO/m;
+    push @faults, 'it claims a read-only part (RELRO), which nobody makes read-only' if $headers =~ /^\s+GNU_RELRO/m;
     return join '; ', @faults;
 }
+
+# What is wrong with the memory of a process that runs the program at `path`: /proc/PID/maps, proc(5).
+sub memory_faults_of {
+    my ($path, $maps) = @_;
+    my %rights_of;
+    push @{ $rights_of{ $2 // '' } }, $1 while $maps =~ m{^[0-9a-f]+-[0-9a-f]+ (\S{4}) \S+ \S+ \d+ *(\S.*)?$}mg;
+    my @own = @{ $rights_of{$path} // [] };
+    my @faults;
+    push @faults, 'no code of the program is mapped'            if !grep { /x/ } @own;
+    push @faults, 'no data of the program is mapped'            if !grep { /w/ } @own;
+    push @faults, 'the program is both writable and executable' if grep  { /wx/ } @own;
+    push @faults, 'no stack is mapped'                          if !$rights_of{'[stack]'};
+    push @faults, 'the stack is executable'                     if grep { /x/ } @{ $rights_of{'[stack]'} // [] };
+    push @faults, 'other memory is both writable and executable' if grep { /wx/ } map { @{ $rights_of{$_} } } grep { $_ ne $path && $_ ne '[stack]' } keys %rights_of;
+    return join '; ', @faults;
+}
+
+sub memory_of { my ($process) = @_; return slurp("/proc/$process->{pid}/maps") }
 
 for my $program ('server', 'client') {
     my $path = "build/echo-$program";
@@ -40,10 +58,20 @@ for my $program ('server', 'client') {
     }
 }
 
+# What the kernel made of it, threads and their stacks included.
+{
+    my $server = start_server(workers => 2);
+    my $client = start_program(['build/echo-client', '--server-address', "localhost:$server->{port}", '--loop-period', '60s', '--admin-address', '127.0.0.1:0']);
+    ok(wait_for_log($client, qr/Message from server/), 'the client talks to the server');
+    is(memory_faults_of("$ENV{PWD}/build/echo-server", memory_of($server)), '', 'server: its memory while it runs is as it should be');
+    is(memory_faults_of("$ENV{PWD}/build/echo-client", memory_of($client)), '', 'client: its memory while it runs is as it should be');
+    stop_program($_) for $client, $server;
+}
+
 # With a toolchain whose own C library is musl (Alpine's; a stand-in here) it is a static PIE.
 SKIP: {
     my $gcc = 'test/native-musl-gcc.sh';
-    skip 'no musl to make a static PIE with: /usr/lib/x86_64-linux-musl/rcrt1.o', 12 if !-e '/usr/lib/x86_64-linux-musl/rcrt1.o';
+    skip 'no musl to make a static PIE with: /usr/lib/x86_64-linux-musl/rcrt1.o', 13 if !-e '/usr/lib/x86_64-linux-musl/rcrt1.o';
     my $dir = temp_dir() . '/pie';
     mkdir $dir;
     system('cp', '-r', 'Makefile', 'src', $dir) == 0 or die;
@@ -60,6 +88,7 @@ SKIP: {
     my $server = start_server(sandbox => 'on', workers => 2);
     ($code, $out) = run_program(["$dir/build/echo-client", '--server-address', "localhost:$server->{port}", '--once'], env => { CLI_SANDBOX => 'on' });
     is($code, 0, 'both programs as static PIE: they run, in their sandbox') or diag $out;
+    is(memory_faults_of("$dir/build/echo-server", memory_of($server)), '', 'server as static PIE: its memory while it runs is as it should be');
     is(stop_program($server), 0, 'both programs as static PIE: SIGTERM ends the server with 0');
 
     # Packed relocations where musl's start code knows them, which <elf.h> tells: 4 KiB less.
@@ -111,6 +140,19 @@ for my $program ('server', 'client') {
     like("$code $err", qr/^1 \S+: no cross reference table$/, "$program: a map without a cross reference table: exit 1, that is said");
 }
 
+# tools/size.sh on a file of so many bytes.
+sub budget_of {
+    my ($name, $bytes, %env) = @_;
+    my $file = write_file(temp_dir() . "/budget/$name", 'x' x $bytes);
+    my ($code, $out, $err) = run_program(['tools/size.sh', $file], env => \%env);
+    return "$code $out$err" =~ s/\Q$file\E/FILE/gr;
+}
+
+is(budget_of('echo-client', 126976 - 256), "0 FILE: 126720 bytes, 256 left of its budget of 126976\n", 'the budget of the client: all but 256 bytes are within it');
+like(budget_of('echo-client', 126976 - 255), qr/^1 .*\nsize: FILE has 255 bytes left of its budget of 126976; allowed: 256 or more$/, '... one more is a failure');
+like(budget_of('echo-server', 73728 + 1, LEAST => 0), qr/^1 .*\nsize: FILE has -1 bytes left of its budget of 73728; allowed: 0 or more$/, 'the budget of the server');
+like(budget_of('echo', 1), qr/^2 size: 'FILE' has no budget; allowed: echo-server, echo-client$/, 'another program has no budget');
+
 # The checks must be able to fail.
 is(symbols_of("Symbol table '.dynsym' contains 2 entries:\n   Num:    Value          Size Type    Bind   Vis      Ndx Name\n"
     . "     0: 0000000000000000     0 NOTYPE  LOCAL  DEFAULT  UND \n     1: 0000000000001000     8 FUNC    GLOBAL DEFAULT    1 main\n"),
@@ -118,12 +160,23 @@ is(symbols_of("Symbol table '.dynsym' contains 2 entries:\n   Num:    Value     
 isnt(symbols_of(readelf('-s', $^X)), '', '... those of a dynamic program, too');
 like(faults_of(readelf('-hl', $^X)), qr/interpreter/, 'a dynamic program is seen');
 my $bad = temp_dir() . '/bad';
-if (open my $cc, '|-', 'gcc', '-x', 'c', '-nostdlib', '-static', '-Wl,-e,main', '-z', 'execstack', '-z', 'norelro', '-Wl,-N', '-o', $bad, '-') {
-    print $cc "int main(void) { return 0; } int data = 1;\n";
+if (open my $cc, '|-', 'gcc', '-x', 'c', '-nostdlib', '-static', '-Wl,-e,main', '-z', 'execstack', '-Wl,-N', '-Wl,--no-warn-rwx-segments', '-o', $bad, '-') {
+    print $cc "int data = 1; int main(void) { for (volatile int i = 1; i != 0;) { } return data; }\n";
     close $cc;
     my $faults = faults_of(readelf('-hl', $bad));
     like($faults, qr/writable and executable/,  'a writable and executable segment is seen');
     like($faults, qr/its stack is executable/, 'an executable stack is seen');
-    like($faults, qr/read-only after relocation/, 'a missing RELRO is seen');
+    my $process = start_program([$bad]);
+    wait_for(sub { memory_of($process) =~ m{ \Q$bad\E$}m });
+    my $maps = memory_of($process);
+    kill 'KILL', $process->{pid};
+    exit_of($process);
+    $faults = memory_faults_of($bad, $maps);
+    like($faults, qr/program is both writable and executable/, 'in a running program: memory both writable and executable is seen');
+    like($faults, qr/the stack is executable/, '... and an executable stack');
+    like(memory_faults_of("$bad/other", $maps), qr/^no code .*; no data /, '... and that another program runs');
+    like(memory_faults_of($bad, $maps =~ s/^.*\[stack\]\n//mr), qr/no stack is mapped/, '... and that no stack is to be found');
+    like(memory_faults_of($bad, "$maps${\ '7f0000000000-7f0000001000 rwxp 00000000 00:00 0'}\n"), qr/other memory is both/, '... and memory of no file both writable and executable');
 }
+like(faults_of(readelf('-hl', $^X)), qr/RELRO/, 'a part that is claimed to be read-only is seen');
 done_testing;

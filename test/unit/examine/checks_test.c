@@ -9,15 +9,19 @@ static void test_table(void)
 {
     for (size_t i = 0; i < check_count; i++) {
         const struct check *check = &checks[i];
+        const char *id = check_text(check, CHECK_ID);
 
-        group("%s", check->id);
-        is_int(checks_find(check->id, strlen(check->id)), i, "is found by its name");
-        ok(strspn(check->id, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(check->id),
+        group("%s", id);
+        is_int(checks_find(id, strlen(id)), i, "is found by its name");
+        ok(strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(id),
            "its name is one word");
-        ok(check->title[0] != '\0' && check->sent[0] != '\0' &&
-               check->expected[0] != '\0' && check->why[0] != '\0' && check->run != NULL,
-           "all is said");
-        ok(strpbrk(check->title, "#\\\n") == NULL, "its title is none that TAP reads");
+        for (int which = CHECK_ID; which <= CHECK_WHY; which++) {
+            ok(*check_text(check, (enum check_text)which) != '\0', "text %d is there",
+               which);
+        }
+        ok(check->run != NULL, "there is something to do");
+        ok(strpbrk(check_text(check, CHECK_TITLE), "#\\\n") == NULL,
+           "its title is none that TAP reads");
         ok(check->limit > 0 && check->files > 0, "it has limits");
         ok(!(check->is_demanded && check->is_asked_only), "demanded or only asked for");
     }
