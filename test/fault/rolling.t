@@ -34,10 +34,13 @@ sub start_load {
     return start_program([$client, '--load', "three.example:$port", '--connections', 50, '--json', '--timeout', '20s', @how]);
 }
 
-# Are connections open at each address?
-sub is_connected {
-    my %at = map { $_ => 1 } slurp('/proc/net/tcp') =~ /^ *\d+: \S+ (\w+):@{[sprintf '%04X', $port]} 01 /gm;
-    return keys %at == @ends;
+# Waits until there were connections to each address. Returns whether there were.
+sub wait_for_connections {
+    my %at;
+    return wait_for(sub {
+        $at{$_} = 1 for slurp('/proc/net/tcp') =~ /^ *\d+: \S+ (\w+):@{[sprintf '%04X', $port]} 01 /gm;
+        return keys %at == @ends;
+    });
 }
 
 sub sum { my ($kinds) = @_; my $sum = 0; $sum += $_ for values %$kinds; return $sum }
@@ -45,9 +48,10 @@ sub sum { my ($kinds) = @_; my $sum = 0; $sum += $_ for values %$kinds; return $
 # Replaces one after the other until the load ends. Returns how many, and their exit codes that
 # are not 0.
 sub roll {
-    my ($load, $servers) = @_;
+    my ($load, $servers, $is_brief) = @_;
     my ($count, @wrong) = (0);
-    wait_for(\&is_connected) or return (0, 'the load does not begin');
+    # Short connections leave so many entries in the kernel's table that it says nothing in time.
+    $is_brief ? sleep 0.3 : wait_for_connections() or return (0, 'the load does not begin');
     sleep 0.1;
     while (!defined exit_of($load, 0.05)) {
         my $next = $count++ % @ends;
@@ -60,10 +64,10 @@ sub roll {
 
 my @cases = (
     ['a closed loop of 64 B',     1_000_000, 60_000,  '--size', 64],
-    ['a closed loop of 1 MiB',    10_000,    1500,    '--size', '1MiB'],
+    ['a closed loop of 1 MiB',    10_000,    4000,    '--size', '1MiB'],
     ['an open loop',              100_000,   10_000,  '--rate', 5000],
     ['two threads',               1_000_000, 60_000,  '--threads', 2],
-    ['a connection each message', 200_000,   20_000, '--reconnect'],
+    ['a connection each message', 200_000,   40_000, '--reconnect'],
 );
 for my $case (@cases) {
     my ($name, $whole, $short, @how) = @$case;
@@ -73,7 +77,7 @@ for my $case (@cases) {
             my $messages = $is_short ? $short : $whole;
             my @servers  = map { start_one($_) } @ends;
             my $load     = start_load('--messages', $messages, '--duration', '0s', @how);
-            my ($stops, @wrong) = roll($load, \@servers);
+            my ($stops, @wrong) = roll($load, \@servers, $how[0] eq '--reconnect');
             my $r = eval { decode_json(log_of($load)) } // {};
             is($load->{code}, 0, 'exit 0') or diag slurp($load->{err});
             is("$r->{messages_echoed} $r->{messages_lost}", "$messages 0", 'every message is echoed, none is lost') or diag slurp($load->{err});
@@ -92,7 +96,7 @@ for my $case (@cases) {
 group 'kill -9 of one of three' => sub {
     my @servers = map { start_one($_) } @ends;
     my $load    = start_load('--duration', '3s');
-    wait_for(\&is_connected);
+    wait_for_connections();
     sleep 0.5;
     kill 'KILL', $servers[1]{pid};
     exit_of($servers[1]);
@@ -105,7 +109,7 @@ group 'kill -9 of one of three' => sub {
     is($r->{messages_echoed} + $r->{messages_lost}, $r->{messages_sent}, 'each message is echoed or lost');
     is($code, $r->{messages_lost} > 0 ? 7 : 0, 'the exit code tells whether one was lost');
     is("$of{$ends[0]}{errors} $of{$ends[2]}{errors}", '0 0', 'the others have no errors') or diag explain $r;
-    cmp_ok($of{ $ends[1] }{errors}, '>=', 16, 'its own are told');
+    cmp_ok($of{ $ends[1] }{errors}, '>=', $r->{messages_lost}, 'its own are told');
     is(stop_program($_, 20), 0, 'SIGTERM ends the servers with 0') for @servers;
 };
 
