@@ -22,7 +22,10 @@ static uint32_t number_of(struct load_addresses *addresses, const struct net_add
     uint32_t count = atomic_load(&addresses->count);
 
     for (uint32_t i = 0; i < count; i++) {
-        if (memcmp(&addresses->list[i], found, sizeof *found) == 0) {
+        const struct net_address *one = &addresses->list[i];
+
+        if (one->length == found->length &&
+            memcmp(&one->storage, &found->storage, one->length) == 0) {
             return i;
         }
     }

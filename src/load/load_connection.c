@@ -504,7 +504,8 @@ static bool take_answer(struct load_share *share, struct load_connection *c, siz
         fail(share, c, PROBE_DIFFERS, SERVER_IDENTITY_WRONG);
     } else if (verdict == OPENING_TOLD) {
         c->is_asking = false;
-        server_identity_log(true, &share->plan->addresses[c->address], answer_of(share, c));
+        server_identity_log(true, &share->plan->addresses->list[c->address],
+                            answer_of(share, c));
     }
     return verdict != OPENING_WRONG;
 }

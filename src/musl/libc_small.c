@@ -1,8 +1,8 @@
-/* libc_small: small versions of fgets(3), if_nametoindex(3), mbstowcs(3), qsort(3),
- * strtoul(3) and strtoull(3), for the few addresses and short lines of getaddrinfo(3). They
- * take the place of musl's in the client, which are made for large inputs, all locales and
- * streams, and cost 5 KiB; nothing else there calls them. The worst case of qsort() is
- * quadratic. */
+/* libc_small: small versions of fgets(3), getc(3), if_nametoindex(3), mbstowcs(3),
+ * qsort(3), strtoul(3) and strtoull(3), and of a function inside musl, for the few
+ * addresses and short lines of getaddrinfo(3). They take the place of musl's in the client,
+ * which are made for large inputs, all locales and streams, and cost 5 KiB; nothing else
+ * there calls them. The worst case of qsort() is quadratic. */
 #include <errno.h>
 #include <limits.h>
 #include <net/if.h>
@@ -113,8 +113,8 @@ unsigned long long strtoull(const char *text, char **end, int base)
     return strtoul(text, end, base);
 }
 
-/* musl's own, below getaddrinfo(): which ports and protocols a service has (lookup.h there). Here it is
- * always a number, for TCP; musl's also reads /etc/services. */
+/* musl's own, below getaddrinfo(): which ports and protocols a service has (lookup.h
+ * there). Here it is always a number, for TCP; musl's also reads /etc/services. */
 struct service {
     uint16_t port;
     unsigned char protocol, type;

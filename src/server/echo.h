@@ -81,11 +81,11 @@ struct echo {
         struct echo_progress of_unread; /* if is_unread */
         struct preamble preamble;       /* in ECHO_PREAMBLE; then is_unread is set, too */
     };
-    /* Bytes taken by send(): the kernel delivers them. 256 TiB are enough for one
+    /* Bytes taken by send(): the kernel delivers them. 128 TiB are enough for one
      * connection. */
-    __extension__ uint64_t echoed_bytes : 48;
+    __extension__ uint64_t echoed_bytes : 47;
     unsigned error : 8;          /* errno that ended the session; 0: none */
-    unsigned state : 2;          /* enum echo_state */
+    unsigned state : 3;          /* enum echo_state */
     unsigned has_peer_eof : 1;   /* the peer ended its direction */
     unsigned has_late_bytes : 1; /* it sent bytes after our end of stream: not echoed */
     unsigned end_looks : 3;      /* answers of 0 so far, at most ECHO_END_LOOKS_MAX */

@@ -81,7 +81,10 @@ for my $case (@cases) {
             my $r = eval { decode_json(log_of($load)) } // {};
             is($load->{code}, 0, 'exit 0') or diag slurp($load->{err});
             is("$r->{messages_echoed} $r->{messages_lost}", "$messages 0", 'every message is echoed, none is lost') or diag slurp($load->{err});
-            is(sum($r->{errors}), 0, 'there are no errors') or diag explain $r->{errors};
+            # A connect that meets the listener while it closes is reset before it sent anything.
+            my $met = $how[0] eq '--reconnect' && $r->{errors}{reset} <= $stops ? $r->{errors}{reset} : 0;
+            note "$met connects met a listener that closed" if $met;
+            is(sum($r->{errors}) - $met, 0, 'there are no errors') or diag explain $r->{errors};
             cmp_ok($stops, '>=', 3, 'each server was replaced');
             cmp_ok($r->{moved}, '>', 0, 'connections moved');
             is("@wrong", '', 'each server ends with 0');

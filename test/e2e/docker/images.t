@@ -13,7 +13,7 @@ is_deeply([command('tools/setup.sh build check lab')], [0, ''], 'setup does noth
 is((command('tools/setup.sh nonsense'))[0], 2, 'setup refuses what it does not know with exit 2');
 
 # What the images may take, on Alpine and on the Debian root: CONTRIBUTING's budget.
-my %limit = (server => [64 * 1024, 72 * 1024], client => [112 * 1024, 124 * 1024]);
+my %limit = (server => [64 * 1024, 72 * 1024], client => [116 * 1024, 127 * 1024]);
 
 # What an image declares and holds, and what stands beside it.
 sub check_image {

@@ -148,8 +148,8 @@ sub budget_of {
     return "$code $out$err" =~ s/\Q$file\E/FILE/gr;
 }
 
-is(budget_of('echo-client', 126976 - 256), "0 FILE: 126720 bytes, 256 left of its budget of 126976\n", 'the budget of the client: all but 256 bytes are within it');
-like(budget_of('echo-client', 126976 - 255), qr/^1 .*\nsize: FILE has 255 bytes left of its budget of 126976; allowed: 256 or more$/, '... one more is a failure');
+is(budget_of('echo-client', 130048 - 256), "0 FILE: 129792 bytes, 256 left of its budget of 130048\n", 'the budget of the client: all but 256 bytes are within it');
+like(budget_of('echo-client', 130048 - 255), qr/^1 .*\nsize: FILE has 255 bytes left of its budget of 130048; allowed: 256 or more$/, '... one more is a failure');
 like(budget_of('echo-server', 73728 + 1, LEAST => 0), qr/^1 .*\nsize: FILE has -1 bytes left of its budget of 73728; allowed: 0 or more$/, 'the budget of the server');
 like(budget_of('echo', 1), qr/^2 size: 'FILE' has no budget; allowed: echo-server, echo-client$/, 'another program has no budget');
 

@@ -1,11 +1,14 @@
-/* qsort(), fgets(), strtoul() and mbstowcs() of the client, called as anybody calls them.
- */
+/* qsort(), fgets(), getc(), strtoul(), mbstowcs() and __lookup_serv() of the client, called
+ * as anybody calls them. */
 #include <errno.h>
 #include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <wchar.h>
 
 #include "model.h"
@@ -135,11 +138,41 @@ static void test_wide(void)
     ok(out[0] == 'x' && out[1] == 'y' && out[2] == 0, "and no more");
 }
 
+/* As musl's lookup.h has them. */
+struct service {
+    uint16_t port;
+    unsigned char protocol, type;
+};
+int __lookup_serv(struct service *found, const char *name, int protocol, int type,
+                  int flags);
+
+static void test_services(void)
+{
+    static const struct {
+        const char *name;
+        int port; /* -1: refused */
+    } cases[] = {{"0", 0}, {"7", 7},     {"65535", 65535}, {"65536", -1},
+                 {"", -1}, {"http", -1}, {"80x", -1},      {"4294967303", -1}};
+
+    group("__lookup_serv");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct service found = {9, 9, 9};
+        int count = __lookup_serv(&found, cases[i].name, 0, SOCK_STREAM, AI_NUMERICSERV);
+
+        is_int(count, cases[i].port == -1 ? EAI_SERVICE : 1, "\"%s\"", cases[i].name);
+        is_int(found.port, cases[i].port == -1 ? 9 : cases[i].port, "its port");
+        is_int(found.protocol, cases[i].port == -1 ? 9 : IPPROTO_TCP, "its protocol");
+        is_int(found.type, cases[i].port == -1 ? 9 : SOCK_STREAM, "its type");
+    }
+    is_int(__lookup_serv(NULL, "7", 0, SOCK_DGRAM, 0), EAI_SERVICE, "only for TCP");
+}
+
 int main(void)
 {
     test_sort();
     test_numbers();
     test_lines();
     test_wide();
+    test_services();
     return done();
 }
