@@ -23,7 +23,6 @@ preamble_fuzz_wrap := send recv
 echo_fuzz_wrap     := $(echo_test_wrap) shutdown ioctl getsockopt
 pollset_test_wrap  := poll clock_gettime sigio_open sigio_arm sigio_disarm sigio_take sigio_wait sigio_close
 pollset_fuzz_wrap  := $(pollset_test_wrap)
-# Each test links what it needs from a library of all modules and of code that tests share.
 MODULES := $(filter-out src/musl/%,$(patsubst %.c,%,$(wildcard src/*/*.c test/unit/*.c)))
 link = $(call Q,LINK)$($(1)_CC) $($(1)_LINK) -o $@ $^ $(addprefix -Wl$(,)--wrap=,$($(subst _control,_fuzz,$(@F))_wrap)) $(if $(filter static,$(1)),$(INIH),-linih -lpthread)
 STAND_INS := ctype_small inet_small libc_small strerror_small string_small
@@ -51,7 +50,6 @@ UNIT_TESTS := $(patsubst test/%.c,%,$(wildcard test/unit/*/*_test.c))
 UNIT_CHECK := $(foreach name,asan static,$(UNIT_TESTS:%=build/$(name)/%))
 UNIT_COV   := $(UNIT_TESTS:%=build/cov/%)
 FUZZ_ALL   := $(foreach name,config echo http load_stream pollset preamble,build/fuzz/$(name)_fuzz build/fuzz/$(name)_control) build/msan/echo_fuzz build/msan/load_stream_fuzz
-# All that `make check` runs, beside the programs.
 CHECKED    := build/test/intruder build/bench/generator $(foreach name,asan tsan,build/$(name)/echo-server build/$(name)/echo-client) $(UNIT_CHECK) $(FUZZ_ALL)
 
 # ---- tests -------------------------------------------------------------------------------
