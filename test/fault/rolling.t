@@ -64,7 +64,7 @@ sub roll {
 
 my @cases = (
     ['a closed loop of 64 B',     1_000_000, 200_000, '--size', 64],
-    ['a closed loop of 1 MiB',    10_000,    4000,    '--size', '1MiB'],
+    ['a closed loop of 1 MiB',    10_000,    6000,    '--size', '1MiB'],
     ['an open loop',              100_000,   10_000,  '--rate', 5000],
     ['two threads',               1_000_000, 200_000, '--threads', 2],
     ['a connection each message', 200_000,   40_000, '--reconnect'],
