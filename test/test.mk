@@ -100,7 +100,7 @@ aarch64_CC    := aarch64-linux-gnu-gcc -specs=$(CROSS)/musl-gcc.specs
 aarch64_FLAGS  = $(filter-out $(SMALL_X86),$(static_FLAGS))
 $(eval $(call flavour,aarch64))
 $(eval $(call programs,aarch64,$(CROSS)/bin,-s,$(CROSS)/root/usr/lib/aarch64-linux-gnu/libinih.a))
-$(patsubst %,$(CROSS)/src/%.o,$(sort $(SERVER_OBJECTS) $(CLIENT_OBJECTS) $(CLIENT_MUSL))) $(CROSS)/bin/libinih.a: | $(CROSS)/musl-gcc.specs
+$(patsubst %,$(CROSS)/src/%.o,$(sort $(SERVER_OBJECTS) $(CLIENT_OBJECTS) $(CLIENT_MUSL))) $(CROSS)/bin/libinih.a $(CROSS)/bin/libc.a: | $(CROSS)/musl-gcc.specs
 $(CROSS)/musl-gcc.specs: tools/cross.sh
 	tools/cross.sh $(CROSS)
 $(CROSS)/echo-%: $(CROSS)/bin/echo-% test/qemu-aarch64.sh
