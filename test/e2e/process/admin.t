@@ -157,7 +157,7 @@ for my $workers (1, 3) {
         my $first = series_of($text);
         my @not_zero = grep { /_total/ && !/^process|rounds/ && $first->{$_} != 0 } sort keys %$first;
         is("@not_zero", '', 'all that counts begins at 0');
-        is(scalar(grep {/closed_total/} keys %$first), 10, 'each reason is there');
+        is(scalar(grep {/closed_total/} keys %$first), 11, 'each reason is there');
         my ($build) = grep {/build_info/} keys %$first;
         like($build, qr/\{version="\d+\.\d+\.\d+",revision="(?:[0-9a-f]{40}|unknown)"\}$/, 'build_info has version and commit');
 
