@@ -129,6 +129,9 @@ static short wanted(const struct echo *echo)
 static ssize_t send_some(struct echo *echo, int fd, const unsigned char *bytes,
                          size_t length, int flags)
 {
+    if (length == 0) { /* the only byte is held back */
+        return 0;
+    }
     ssize_t taken = send(fd, bytes, length, MSG_NOSIGNAL | flags);
 
     if (taken == -1) {

@@ -1,5 +1,6 @@
 /* One echo session, its system calls made up: what is sent is at any time a beginning of
- * what was received, and all of it at a clean end. */
+ * what was received, and all of it at a clean end. In a drain the last byte is held back,
+ * and no other. */
 #include "server/echo.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ static struct {
     bool has_peer_eof, is_shut, is_broken; /* broken: an error came that does not pass */
     int recv_calls, send_calls;            /* of one step */
     bool may_end;                          /* echo_end() was called */
+    bool has_held;                         /* a byte was held back when the step began */
     bool is_out_of_memory;
 } peer;
 
@@ -149,9 +151,15 @@ ssize_t __wrap_send(int fd, const void *bytes, size_t length, int flags)
     static const int errors[] = {EAGAIN, EINTR, EPIPE, ECONNRESET, ENOBUFS};
     const unsigned char *in = bytes;
 
-    PROMISE(fd == FD && flags == MSG_NOSIGNAL && length > 0);
-    PROMISE(++peer.send_calls == 1 && !peer.is_shut && !peer.is_broken);
-    PROMISE(length == peer.received - peer.sent + peer.looked_at);
+    uint64_t due = peer.received - peer.sent + peer.looked_at;
+    bool is_release = peer.has_held && peer.send_calls == 0;
+
+    PROMISE(fd == FD && length > 0);
+    PROMISE(flags == MSG_NOSIGNAL ||
+            (flags == (MSG_NOSIGNAL | MSG_MORE) && (is_release || peer.may_end)));
+    PROMISE(++peer.send_calls <= 1 + peer.has_held && !peer.is_shut && !peer.is_broken);
+    PROMISE(is_release ? length == 1 && due == 1
+                       : length == due || (received.holds_back && length == due - 1));
     unsigned kind = below(6);
     if (kind == 0) {
         return fail(errors[below(5)]);
@@ -217,6 +225,8 @@ static int step(struct echo *echo, uint64_t *now_ns)
 
     peer.recv_calls = peer.send_calls = 0;
     peer.looked_at = 0;
+    peer.has_held = echo->state == ECHO_HOLDING;
+    received.holds_back = received.holds_back || below(16) == 1;
     if (below(8) == 1) { /* other sessions and workers take memory, or give it back */
         pool.left = (size_t)below(3) * 80 * 1024;
         received.pending.spare = 0;
@@ -255,6 +265,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     pool.left = 16 << 20;
     received.pending.spare = 0;
     received.budget = 0;
+    received.holds_back = false;
     while (fuzz_left > 0 && answer != ECHO_OVER && peer.received < 8 * ECHO_CHUNK) {
         answer = step(&echo, &now_ns);
         size_t pending = echo_pending_bytes(&echo, FD);
@@ -266,10 +277,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         if (answer == ECHO_OVER) {
             PROMISE((echo.error != 0) == (peer.is_broken || peer.is_out_of_memory));
         } else {
+            bool is_held = echo.state == ECHO_HOLDING;
+
             PROMISE(pending ==
                     peer.received - peer.sent + (echo.is_unread ? peer.unread : 0));
+            PROMISE(!is_held || (received.holds_back && pending == 1 && answer != 0));
             PROMISE(peer.to_drop == 0 && !peer.is_broken);
-            PROMISE(pending > 0 ? answer == POLLOUT : answer != POLLOUT);
+            PROMISE(is_held || (pending > 0) == (answer == POLLOUT));
             PROMISE(answer != 0 || (peer.is_shut && peer.has_peer_eof));
         }
     }
