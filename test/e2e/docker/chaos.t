@@ -41,7 +41,7 @@ sub outcomes_of {
         my ($y, $mo, $d, $h, $mi, $s, $ms, $text) = $line =~ /^(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)\.(\d+)Z \S+ +\[CLIENT \d+\] (.*)/ or next;
         my $when = timegm($s, $mi, $h, $d, $mo - 1, $y) + $ms / 1000;
         push @outcomes, [$when, $1, 1, $text] if $text =~ /^Message from server: \[CLIENT \d+\] Message N°(\d+) sent$/;
-        push @outcomes, [$when, $1, 0, $text] if $text =~ /^Message N°(\d+) to /;
+        push @outcomes, [$when, $1, 0, $text] if $text =~ /^Message N°(\d+) to / && $text !~ / interrupted: /;
     }
     return @outcomes;
 }
@@ -139,8 +139,9 @@ sub judge_client {
     my @outcomes = outcomes_of($client{$i});
     my $log      = decode('UTF-8', logs_of($client{$i}));
     my ($sent, $echoed, $lost, $kinds) = $log =~ /\[CLIENT $i\] (\d+) sent, (\d+) echoed, (\d+) lost(?: \((.*?)\))?/;
-    is(($echoed // 0) + ($lost // 0), $sent, 'sent = echoed + lost');
     # The last one may have been interrupted: neither echoed nor lost.
+    my $is_interrupted = $log =~ /\] Message N°\d+ to \S+ interrupted: / ? 1 : 0;
+    is(($echoed // 0) + ($lost // 0) + $is_interrupted, $sent, 'sent = echoed + lost');
     my @numbers = map { $_->[1] } @outcomes;
     is_deeply(\@numbers, [1 .. @numbers], 'each message has one outcome in the log, in order');
     is(scalar(grep { $_->[2] } @outcomes), $echoed, 'as many are echoed as the summary says');
