@@ -95,7 +95,7 @@ sub is_not    { my ($key, $bad) = @_; return sub { ($_->{HostConfig}{$key} // ''
 
 my $number   = qr/^[1-9]\d*:[1-9]\d*$/;
 my $secret   = qr/passw|secret|token|credential|api_?key|private.?key/i;
-my $unsigned = qr{allow-untrusted|allow-unauthenticated|allow-insecure|force-yes|nogpgcheck|trusted=yes|\b(?:curl|wget)\s+(?:-|\S*(?:/|[$]\w))|^ADD\s+http}m;
+my $unsigned = qr{allow-untrusted|allow-unauthenticated|allow-insecure|force-yes|nogpgcheck|trusted=yes|\b(?:curl|wget)\s+(?:-|\S*(?:/|\$\w))|^ADD\s+http}m;
 my @checks   = (
     ['4.1', image      => 'names a user by a number that is not root', sub { ($_->{User} // '') =~ $number }],
     ['4.1', container  => 'has such a user',          sub { ($_->{Config}{User} // '') =~ $number }],
