@@ -239,17 +239,18 @@ static const struct net_address *next_source(struct load_share *share,
     return NULL;
 }
 
-/* The next address in turn, of those that are worth it. */
+/* The next address in turn, of those that are worth it. `current` is read once and before
+ * `count`, which only grows: so each of its bits is below that. */
 static uint32_t next_address(struct load_share *share, const struct load_connection *c,
                              uint64_t now)
 {
-    uint64_t left = current_addresses(share) & ~c->missed;
-    uint64_t good = share->avoided_until > now ? left & ~share->avoided : left;
-    uint64_t from = good != 0 ? good : left;
+    uint64_t current = current_addresses(share);
     uint32_t count = atomic_load(&share->plan->addresses->count);
+    uint64_t left = current & ~c->missed;
+    uint64_t good = share->avoided_until > now ? left & ~share->avoided : left;
+    uint64_t from = good != 0 ? good : left != 0 ? left : current;
     uint32_t next = share->next_address % count;
 
-    from = from != 0 ? from : current_addresses(share);
     while ((from >> next & 1) == 0) {
         next = (next + 1) % count;
     }
