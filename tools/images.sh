@@ -322,12 +322,12 @@ make_debian_prometheus()
     dir=
 }
 
-# Both programs, and the libraries that they load.
+# Both programs, the libraries that they load, and a /tmp, which `promtool test rules` wants.
 import_prometheus()
 {
     download_prometheus && dpkg-deb -x "$dir"/prometheus_*.deb "$dir/unpacked" || return
     root=$dir/root
-    mkdir -p "$root/bin" && cp "$dir/unpacked/usr/bin/prometheus" "$dir/unpacked/usr/bin/promtool" "$root/bin" || return
+    mkdir -p "$root/bin" && mkdir -m 1777 "$root/tmp" && cp "$dir/unpacked/usr/bin/prometheus" "$dir/unpacked/usr/bin/promtool" "$root/bin" || return
     ldd "$root"/bin/* | sed -n 's/^[^/]*[ \t]\(\/[^ :]*\) (.*/\1/p' | sort -u | while read -r library; do
         mkdir -p "$root${library%/*}" && cp -L "$library" "$root$library" || return
     done || return
